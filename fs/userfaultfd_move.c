@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * UFFDIO_MOVE: copies the request in, validates it, calls the engine, wakes, copies the result out.
+ */
+
+#include <linux/anon_move.h>
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+#include <linux/uaccess.h>
+#include <linux/userfaultfd_k.h>
+
+/*
+ * fork, mremap, munmap and MADV_DONTNEED raise mmap_changing until their
+ * events have been read; the lock keeps it from rising during a hold of the
+ * VMA locks (REGRESSIONS V5). Lock order: VMA locks, then this one.
+ */
+static int move_enter(const struct anon_move_request *req,
+		      const struct vm_area_struct *dst_vma)
+{
+	struct userfaultfd_ctx *ctx = req->owner;
+	int error = 0;
+
+	down_read(&ctx->map_changing_lock);
+	if (atomic_read(&ctx->mmap_changing))
+		error = -EAGAIN;
+	else if (dst_vma->vm_userfaultfd_ctx.ctx != ctx)
+		error = -EINVAL; /* registered with no or another descriptor (V6) */
+	if (error)
+		up_read(&ctx->map_changing_lock);
+	return error;
+}
+
+static void move_leave(const struct anon_move_request *req)
+{
+	struct userfaultfd_ctx *ctx = req->owner;
+
+	up_read(&ctx->map_changing_lock);
+}
+
+/* Who waits for the lock may hold the mmap_lock, and so keep the whole process waiting (O2). */
+static bool move_contended(const struct anon_move_request *req)
+{
+	struct userfaultfd_ctx *ctx = req->owner;
+
+	return rwsem_is_contended(&ctx->map_changing_lock);
+}
+
+static const struct anon_move_ops move_ops = {
+	.enter = move_enter,
+	.contended = move_contended,
+	.leave = move_leave,
+};
+
+static bool range_valid(const struct mm_struct *mm, u64 start, u64 len)
+{
+	return PAGE_ALIGNED(start) && PAGE_ALIGNED(len) && len &&
+	       start < mm->task_size && len <= mm->task_size - start;
+}
+
+static bool move_valid(const struct userfaultfd_ctx *ctx, const struct uffdio_move *move)
+{
+	const u64 modes = UFFDIO_MOVE_MODE_DONTWAKE | UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES;
+
+	return ctx->mm == current->mm && !(move->mode & ~modes) &&
+	       range_valid(ctx->mm, move->dst, move->len) &&
+	       range_valid(ctx->mm, move->src, move->len);
+}
+
+static ssize_t move_range(struct userfaultfd_ctx *ctx, const struct uffdio_move *move)
+{
+	struct anon_move_request req = {
+		.mm = ctx->mm,
+		.dst = move->dst,
+		.src = move->src,
+		.len = move->len,
+		.ops = &move_ops,
+		.owner = ctx,
+	};
+	ssize_t moved;
+
+	if (move->mode & UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES)
+		req.flags |= ANON_MOVE_ALLOW_HOLES;
+	if (!mmget_not_zero(ctx->mm))
+		return -ESRCH;
+	moved = anon_move_pages(&req);
+	mmput(ctx->mm);
+	return moved;
+}
+
+/**
+ * userfaultfd_anon_move() - the UFFDIO_MOVE ioctl
+ * @ctx: the userfaultfd context of the descriptor
+ * @arg: user address of a struct uffdio_move
+ *
+ * Its move field is written whenever @arg can be (R13): bytes moved, or a
+ * negative errno if there were none. Threads waiting for what was moved
+ * are woken before that, since they must not wait for ever if it faults.
+ *
+ * Return: 0 if all was moved, -EAGAIN if only some of it was or it is worth
+ *	   trying again, -EFAULT if @arg can't be read or written, -ESRCH if the
+ *	   process is gone, -EINVAL for a bad argument, or as anon_move_pages().
+ */
+int userfaultfd_anon_move(struct userfaultfd_ctx *ctx, unsigned long arg)
+{
+	struct uffdio_move __user *uarg = (struct uffdio_move __user *)arg;
+	struct uffdio_move move = {};
+	ssize_t moved;
+
+	/* Not the last field: it is output only, and nobody need have set it. */
+	if (copy_from_user(&move, uarg, offsetof(struct uffdio_move, move)))
+		return -EFAULT;
+
+	if (atomic_read(&ctx->mmap_changing))
+		moved = -EAGAIN;
+	else if (!move_valid(ctx, &move))
+		moved = -EINVAL;
+	else
+		moved = move_range(ctx, &move);
+
+	if (moved > 0 && !(move.mode & UFFDIO_MOVE_MODE_DONTWAKE))
+		userfaultfd_wake_moved(ctx, move.dst, moved);
+	if (put_user(moved, &uarg->move))
+		return -EFAULT;
+	if (moved < 0)
+		return moved;
+	return moved == move.len ? 0 : -EAGAIN;
+}

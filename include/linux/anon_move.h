@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the rest of the kernel may call of the page mover, and what it lends to it.
+ */
+#ifndef _LINUX_ANON_MOVE_H
+#define _LINUX_ANON_MOVE_H
+
+#include <linux/jump_label.h>
+#include <linux/types.h>
+
+struct anon_move_request;
+struct mm_struct;
+struct userfaultfd_ctx;
+struct vm_area_struct;
+
+/* Holes in the source count as moved instead of ending the move. */
+#define ANON_MOVE_ALLOW_HOLES	BIT(0)
+
+/**
+ * struct anon_move_ops - what a caller checks while the VMAs are locked
+ * @enter: called each time the VMAs have been locked, before any page moves;
+ *	   0 to go on, a negative errno to end the move; may sleep
+ * @contended: does somebody wait for what @enter took? Asked between batches;
+ *	   the move then lets go of it and comes back
+ * @leave: called before they are unlocked, for each @enter that returned 0
+ *
+ * A long move drops the VMA locks to let writers in and then locks the VMAs
+ * anew, so whatever @enter finds true is true for one hold of the locks only
+ * (REGRESSIONS V5).
+ */
+struct anon_move_ops {
+	int (*enter)(const struct anon_move_request *req,
+		     const struct vm_area_struct *dst_vma);
+	bool (*contended)(const struct anon_move_request *req);
+	void (*leave)(const struct anon_move_request *req);
+};
+
+/**
+ * struct anon_move_request - what to move where, and on whose behalf
+ * @mm: address space of both ranges; the caller holds a reference on its users
+ * @dst: first byte of the destination, page aligned
+ * @src: first byte of the source, page aligned
+ * @len: bytes to move, page aligned, not 0; neither range may wrap
+ * @flags: ANON_MOVE_*
+ * @ops: the caller's checks
+ * @owner: for @ops
+ */
+struct anon_move_request {
+	struct mm_struct *mm;
+	unsigned long dst;
+	unsigned long src;
+	unsigned long len;
+	unsigned long flags;
+	const struct anon_move_ops *ops;
+	void *owner;
+};
+
+ssize_t anon_move_pages(const struct anon_move_request *req);
+
+int userfaultfd_anon_move(struct userfaultfd_ctx *ctx, unsigned long arg);
+void userfaultfd_wake_moved(struct userfaultfd_ctx *ctx, unsigned long start,
+			    unsigned long len);
+
+DECLARE_STATIC_KEY_FALSE(anon_move_use_base);
+
+/**
+ * anon_move_chosen() - does anon_move serve UFFDIO_MOVE?
+ *
+ * Constant unless both movers are compiled in (CONFIG_ANON_MOVE_COMPARE), so
+ * that the call to the other one goes away at compile time.
+ *
+ * Return: true for anon_move, false for the base's mover.
+ */
+static inline bool anon_move_chosen(void)
+{
+	if (IS_ENABLED(CONFIG_ANON_MOVE_COMPARE))
+		return !static_branch_unlikely(&anon_move_use_base);
+	return IS_ENABLED(CONFIG_ANON_MOVE);
+}
+
+#endif /* _LINUX_ANON_MOVE_H */

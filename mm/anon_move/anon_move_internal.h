@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Every kernel header the engine includes, and the names that drift between base versions.
+ */
+#ifndef _MM_ANON_MOVE_INTERNAL_H
+#define _MM_ANON_MOVE_INTERNAL_H
+
+#include <linux/anon_move.h>
+#include <linux/hugetlb.h>
+#include <linux/mm.h>
+#include <linux/mm_inline.h>
+#include <linux/mmap_lock.h>
+#include <linux/mmu_notifier.h>
+#include <linux/pagemap.h>
+#include <linux/rmap.h>
+#include <linux/rwsem.h>
+#include <linux/sched/signal.h>
+#include <linux/swap.h>
+#include <linux/swapops.h>
+#include <linux/userfaultfd_k.h>
+#include <asm/tlbflush.h>
+#include "../internal.h"
+#include "../swap.h"
+
+/* A page table for two locks at once; who locks it must see that its PMD is unchanged. */
+static inline pte_t *anon_move_map(struct mm_struct *mm, pmd_t *pmd,
+				   unsigned long addr, spinlock_t **ptl)
+{
+	return pte_offset_map_nolock(mm, pmd, addr, ptl);
+}
+
+/* Mapping a page table starts an RCU section that only pte_unmap() tells sparse about. */
+static inline void anon_move_mapped(void)
+	__acquires(RCU)
+{
+	__acquire(RCU);
+}
+
+/* Not none and not a page table: a huge page, or one that migrates. */
+static inline bool anon_move_pmd_huge(pmd_t pmd)
+{
+	return is_swap_pmd(pmd) || pmd_trans_huge(pmd) || pmd_devmap(pmd);
+}
+
+/* Whether the slot of a swap entry, pinned by its page-table lock, has a folio in the cache. */
+static inline bool anon_move_slot_cached(swp_entry_t entry)
+{
+	struct swap_info_struct *si = swp_swap_info(entry);
+
+	return si && READ_ONCE(si->swap_map[swp_offset(entry)]) & SWAP_HAS_CACHE;
+}
+
+/* That folio with a reference, or an ERR_PTR() while it enters or leaves the cache. */
+static inline struct folio *anon_move_cached_folio(swp_entry_t entry)
+{
+	return filemap_get_folio(swap_address_space(entry), swap_cache_index(entry));
+}
+
+#ifdef CONFIG_PER_VMA_LOCK
+/*
+ * Under the mmap_lock nobody can be write-locking a VMA, so the plain rwsem is
+ * taken: vma_start_read() may fail there for a sequence number that is stale.
+ */
+static inline void anon_move_vma_lock(struct vm_area_struct *vma, int subclass)
+	__acquires(&vma->vm_lock->lock)
+{
+	down_read_nested(&vma->vm_lock->lock, subclass);
+}
+
+static inline bool anon_move_vma_contended(struct vm_area_struct *vma)
+{
+	return rwsem_is_contended(&vma->vm_lock->lock);
+}
+#endif
+
+#endif /* _MM_ANON_MOVE_INTERNAL_H */

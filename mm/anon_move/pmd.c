@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A huge PMD: moved as one entry with its deposited page table, or split. Touches two PMDs.
+ */
+
+#include "anon_move.h"
+
+/*
+ * Keeps what the entry says of the page (dirty, accessed), takes the
+ * destination's protection, and arrives soft-dirty (REGRESSIONS R12).
+ */
+static pmd_t make_moved_pmd(pmd_t pmd, struct vm_area_struct *dst_vma)
+{
+	bool zero = is_huge_zero_pmd(pmd);
+
+	pmd = pmd_mksoft_dirty(pmd_modify(pmd, dst_vma->vm_page_prot));
+	if (!userfaultfd_wp(dst_vma))
+		pmd = pmd_clear_uffd_wp(pmd);
+	if (zero || pmd_uffd_wp(pmd))
+		return pmd;
+	return pmd_mkwrite(pmd, dst_vma);
+}
+
+/*
+ * What becomes of the PMD, judged under its lock: nothing else keeps the folio
+ * alive. A THP is taken apart only when some of it will move; a shared or
+ * pinned one stays huge (V8). A migrating one may be either when it is back.
+ */
+static enum anon_move_stop judge(pmd_t pmd)
+{
+	if (is_pmd_migration_entry(pmd))
+		return ANON_MOVE_MIGRATING;
+	if (!pmd_trans_huge(pmd))
+		return ANON_MOVE_HOLE;
+	if (is_huge_zero_pmd(pmd))
+		return ANON_MOVE_DONE;
+	if (!folio_test_anon(pmd_folio(pmd)) || !PageAnonExclusive(pmd_page(pmd)))
+		return ANON_MOVE_SHARED;
+	if (folio_maybe_dma_pinned(pmd_folio(pmd)))
+		return ANON_MOVE_PINNED;
+	return ANON_MOVE_DONE;
+}
+
+/* Nothing about the huge zero page depends on where it is mapped: no claim, no lock (R2, R16). */
+static enum anon_move_stop claim_huge(struct anon_move_batch *b, pmd_t pmd)
+{
+	enum anon_move_stop stop;
+
+	stop = judge(pmd);
+	if (stop || is_huge_zero_pmd(pmd))
+		return stop;
+	if (!b->anon_vma)
+		return ANON_MOVE_RACED;
+	return folio_trylock(pmd_folio(pmd)) ? ANON_MOVE_DONE : ANON_MOVE_LOCKED;
+}
+
+/* Both PMD locks held; the folio, if there is one, is locked. */
+static enum anon_move_stop move_claimed(struct anon_move *am, struct anon_move_batch *b)
+{
+	struct mm_struct *mm = am->req->mm;
+	pmd_t pmd = pmdp_huge_clear_flush(am->src_vma, b->src, b->src_pmd);
+
+	b->flush = true;
+	anon_move_count(ANON_MOVE_FLUSHES, 1);
+	if (!is_huge_zero_pmd(pmd)) {
+		/* As for GUP-fast on a single page: see flush() in ptes.c. */
+		smp_mb();
+		if (folio_maybe_dma_pinned(pmd_folio(pmd))) {
+			set_pmd_at(mm, b->src, b->src_pmd, pmd);
+			return ANON_MOVE_PINNED;
+		}
+		anon_move_reindex(am, pmd_folio(pmd), b->dst);
+	}
+	set_pmd_at(mm, b->dst, b->dst_pmd, make_moved_pmd(pmd, am->dst_vma));
+	pgtable_trans_huge_deposit(mm, b->dst_pmd,
+				   pgtable_trans_huge_withdraw(mm, b->src_pmd));
+	return ANON_MOVE_DONE;
+}
+
+static enum anon_move_stop move_locked(struct anon_move *am, struct anon_move_batch *b)
+{
+	pmd_t pmd = *b->src_pmd;
+	enum anon_move_stop stop;
+
+	/* Split, zapped or set to migrate since the walk looked. */
+	if (!pmd_trans_huge(pmd) || !pmd_none(*b->dst_pmd))
+		return ANON_MOVE_RACED;
+	stop = claim_huge(b, pmd);
+	if (stop)
+		return stop;
+
+	stop = move_claimed(am, b);
+	if (!is_huge_zero_pmd(pmd))
+		folio_unlock(pmd_folio(pmd));
+	if (!stop) {
+		b->nr = HPAGE_PMD_NR;
+		anon_move_count(is_huge_zero_pmd(pmd) ? ANON_MOVE_MOVED_ZERO : ANON_MOVE_MOVED_PMD,
+				HPAGE_PMD_NR);
+	}
+	return stop;
+}
+
+static enum anon_move_stop move_whole(struct anon_move *am, struct anon_move_batch *b)
+{
+	anon_move_batch_begin(am, b);
+	b->src_ptl = pmd_lockptr(am->req->mm, b->src_pmd);
+	b->dst_ptl = pmd_lockptr(am->req->mm, b->dst_pmd);
+	double_pt_lock(b->dst_ptl, b->src_ptl);
+	flush_tlb_batched_pending(am->req->mm);
+	b->stop = move_locked(am, b);
+	double_pt_unlock(b->dst_ptl, b->src_ptl);
+	anon_move_batch_end(am, b);
+	return b->stop;
+}
+
+/**
+ * anon_move_pmd() - move what a huge PMD maps, or split the PMD
+ * @am: the move; @am->done grows by what was moved
+ * @b: the batch: addresses, PMDs and size filled in; the source PMD was seen
+ *     huge or migrating
+ *
+ * Moved as one entry when both ranges have all of it, aligned, and nothing is
+ * in the destination PMD, not even an empty page table. Else split, so that
+ * the next step finds page table entries.
+ *
+ * Context: both VMAs read-locked on entry and exit, no other lock; may sleep.
+ * Return: %ANON_MOVE_DONE if it was moved or split, or why neither could be.
+ */
+enum anon_move_stop anon_move_pmd(struct anon_move *am, struct anon_move_batch *b)
+{
+	spinlock_t *ptl = pmd_trans_huge_lock(b->src_pmd, am->src_vma);
+	enum anon_move_stop stop;
+
+	if (!ptl)
+		return ANON_MOVE_RACED;
+	__acquire(ptl); /* which pmd_trans_huge_lock() does not tell sparse */
+	stop = judge(*b->src_pmd);
+	spin_unlock(ptl);
+
+	if (stop)
+		return stop;
+	if (b->size == HPAGE_PMD_SIZE && pmd_none(pmdp_get_lockless(b->dst_pmd)))
+		return move_whole(am, b);
+	split_huge_pmd(am->src_vma, b->src_pmd, b->src);
+	return ANON_MOVE_DONE;
+}

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Walks source and destination together, PMD by PMD, and hands each stretch to what can move it.
+ */
+
+#include "anon_move.h"
+
+#define CREATE_TRACE_POINTS
+#include <trace/events/anon_move.h>
+
+/*
+ * Steps without progress before the caller is told: with a tick between them,
+ * as for a migration or an unwilling large folio, a fraction of a second.
+ */
+#define ANON_MOVE_MAX_TRIES	128
+
+const struct anon_move_stop_info anon_move_stop_info[ANON_MOVE_NR_STOPS] = {
+	[ANON_MOVE_DONE]	= { "done", 0 },
+	[ANON_MOVE_WRITER]	= { "writer", EAGAIN },
+	[ANON_MOVE_LOCKED]	= { "locked", EAGAIN },
+	[ANON_MOVE_WRITEBACK]	= { "writeback", EAGAIN },
+	[ANON_MOVE_LARGE]	= { "large", EBUSY },
+	[ANON_MOVE_UNSPLIT]	= { "unsplit", EBUSY },
+	[ANON_MOVE_MIGRATING]	= { "migrating", EAGAIN },
+	[ANON_MOVE_RACED]	= { "raced", EAGAIN },
+	[ANON_MOVE_EXISTS]	= { "exists", EEXIST },
+	[ANON_MOVE_HOLE]	= { "hole", ENOENT },
+	[ANON_MOVE_SHARED]	= { "shared", EBUSY },
+	[ANON_MOVE_PINNED]	= { "pinned", EBUSY },
+	[ANON_MOVE_SWAP_LARGE]	= { "swap_large", EBUSY },
+	[ANON_MOVE_MARKER]	= { "marker", EFAULT },
+	[ANON_MOVE_NOMEM]	= { "nomem", ENOMEM },
+	[ANON_MOVE_KILLED]	= { "killed", EINTR },
+	[ANON_MOVE_VMA]		= { "vma", EINVAL },
+};
+
+/**
+ * anon_move_batch_begin() - what must happen before the page-table locks
+ * @am: the move
+ * @b: the batch: @b->src and @b->size set
+ *
+ * The notifier may sleep, so it comes before any page table is mapped
+ * (REGRESSIONS V4). Every anon_vma of the source VMA has the same root, so one
+ * lock serves all of its folios; it keeps out the walkers that don't lock the
+ * folio.
+ *
+ * Context: VMAs read-locked; may sleep; on exit the root of the source's
+ *	    anon_vma is write-locked.
+ */
+void anon_move_batch_begin(struct anon_move *am, struct anon_move_batch *b)
+{
+	flush_cache_range(am->src_vma, b->src, b->src + b->size);
+	mmu_notifier_range_init(&b->range, MMU_NOTIFY_CLEAR, 0, am->req->mm,
+				b->src, b->src + b->size);
+	mmu_notifier_invalidate_range_start(&b->range);
+
+	/* A fault under the VMA lock may set it at any time, but only once. */
+	b->anon_vma = READ_ONCE(am->src_vma->anon_vma);
+	if (b->anon_vma)
+		anon_vma_lock_write(b->anon_vma);
+}
+
+/**
+ * anon_move_batch_end() - undo anon_move_batch_begin() and account for the batch
+ * @am: the move; @am->done grows by the @b->nr pages of the batch
+ * @b: the batch
+ *
+ * Context: as left by anon_move_batch_begin(), page-table locks dropped.
+ */
+void anon_move_batch_end(struct anon_move *am, struct anon_move_batch *b)
+{
+	if (b->anon_vma)
+		anon_vma_unlock_write(b->anon_vma);
+	mmu_notifier_invalidate_range_end(&b->range);
+
+	am->done += b->nr * PAGE_SIZE;
+	anon_move_count(ANON_MOVE_BATCHES, 1);
+	trace_anon_move_batch(b, anon_move_stop_info[b->stop].name);
+}
+
+/* How many entries from @addr on are empty, up to @size bytes; -1 if the table went away. */
+static long leading_none(struct mm_struct *mm, pmd_t *pmd, unsigned long addr,
+			 unsigned long size)
+{
+	long i, nr = size >> PAGE_SHIFT;
+	spinlock_t *ptl; /* of the table that @pmd points to */
+	pte_t *pte;
+
+	pte = pte_offset_map_lock(mm, pmd, addr, &ptl);
+	if (!pte)
+		return -1;
+	anon_move_mapped();
+	for (i = 0; i < nr && pte_none(ptep_get(pte + i)); i++)
+		;
+	pte_unmap_unlock(pte, ptl);
+	return i;
+}
+
+static void pass_holes(struct anon_move *am, unsigned long size)
+{
+	am->done += size;
+	anon_move_count(ANON_MOVE_HOLES, size >> PAGE_SHIFT);
+}
+
+/*
+ * Nothing is mapped in the source for @b->size bytes. That makes no page table
+ * for the destination (O4), but an occupied destination is still an error.
+ */
+static enum anon_move_stop step_hole(struct anon_move *am, struct anon_move_batch *b)
+{
+	pmd_t *dst_pmd = mm_find_pmd(am->req->mm, b->dst);
+	pmd_t pmd = dst_pmd ? pmdp_get_lockless(dst_pmd) : __pmd(0);
+	long nr = b->size >> PAGE_SHIFT;
+
+	/* The base looks at the source's PUD, then the destination, then the source's PMD. */
+	if (b->src_pmd && anon_move_pmd_huge(pmd))
+		return ANON_MOVE_EXISTS;
+	if (!anon_move_holes_allowed(am))
+		return ANON_MOVE_HOLE;
+	if (anon_move_pmd_huge(pmd))
+		return ANON_MOVE_EXISTS;
+	if (!pmd_none(pmd))
+		nr = leading_none(am->req->mm, dst_pmd, b->dst, b->size);
+	if (nr < 0)
+		return ANON_MOVE_RACED;
+	pass_holes(am, nr * PAGE_SIZE);
+	return nr < b->size >> PAGE_SHIFT ? ANON_MOVE_EXISTS : ANON_MOVE_DONE;
+}
+
+static enum anon_move_stop make_dst_pmd(struct anon_move *am, struct anon_move_batch *b)
+{
+	struct mm_struct *mm = am->req->mm;
+	p4d_t *p4d = p4d_alloc(mm, pgd_offset(mm, b->dst), b->dst);
+	pud_t *pud = p4d ? pud_alloc(mm, p4d, b->dst) : NULL;
+
+	b->dst_pmd = pud ? pmd_alloc(mm, pud, b->dst) : NULL;
+	if (!b->dst_pmd)
+		return ANON_MOVE_NOMEM;
+	/* If it turns huge after this, pte_alloc() leaves it and the batch finds no table (V9). */
+	if (anon_move_pmd_huge(pmdp_get_lockless(b->dst_pmd)))
+		return ANON_MOVE_EXISTS;
+	return ANON_MOVE_DONE;
+}
+
+static enum anon_move_stop step_table(struct anon_move *am, struct anon_move_batch *b)
+{
+	struct mm_struct *mm = am->req->mm;
+	enum anon_move_stop stop;
+	long holes;
+
+	if (pmd_none(pmdp_get_lockless(b->dst_pmd)) && anon_move_holes_allowed(am)) {
+		/* No table in the destination for holes alone (O4). */
+		holes = leading_none(mm, b->src_pmd, b->src, b->size);
+		if (holes > 0) {
+			pass_holes(am, holes * PAGE_SIZE);
+			return ANON_MOVE_DONE;
+		}
+	}
+	if (pte_alloc(mm, b->dst_pmd))
+		return ANON_MOVE_NOMEM;
+
+	stop = anon_move_ptes(am, b);
+	if (stop != ANON_MOVE_LARGE)
+		return stop;
+	anon_move_count_stop(stop);
+	return anon_move_split(am);
+}
+
+/* One stretch from the cursor to the next PMD border of either range. */
+static enum anon_move_stop step(struct anon_move *am)
+{
+	const struct anon_move_request *req = am->req;
+	struct anon_move_batch b = {
+		.dst = req->dst + am->done,
+		.src = req->src + am->done,
+	};
+	enum anon_move_stop stop;
+	pmd_t pmd;
+
+	/* Not pmd_addr_end(): with a folded PMD that is the end of the range, not of the table. */
+	b.size = min3(req->len - am->done, PMD_SIZE - (b.dst & ~PMD_MASK),
+		      PMD_SIZE - (b.src & ~PMD_MASK));
+	b.src_pmd = mm_find_pmd(req->mm, b.src);
+	pmd = b.src_pmd ? pmdp_get_lockless(b.src_pmd) : __pmd(0);
+	if (pmd_none(pmd))
+		return step_hole(am, &b);
+
+	stop = make_dst_pmd(am, &b);
+	if (stop)
+		return stop;
+	if (anon_move_pmd_huge(pmd))
+		return anon_move_pmd(am, &b);
+	return step_table(am, &b);
+}
+
+/* What passes by itself once the VMAs have been let go for a while. */
+static bool stop_waits(enum anon_move_stop stop)
+{
+	return stop == ANON_MOVE_WRITER || stop == ANON_MOVE_LOCKED ||
+	       stop == ANON_MOVE_WRITEBACK || stop == ANON_MOVE_UNSPLIT ||
+	       stop == ANON_MOVE_MIGRATING;
+}
+
+static bool tries_left(const struct anon_move *am)
+{
+	return am->tries < ANON_MOVE_MAX_TRIES;
+}
+
+static enum anon_move_stop stopped(enum anon_move_stop stop)
+{
+	anon_move_count_stop(stop);
+	return stop;
+}
+
+/* As far as one hold of the VMA locks goes. */
+static enum anon_move_stop walk(struct anon_move *am)
+{
+	while (am->done < am->req->len) {
+		unsigned long done = am->done;
+		enum anon_move_stop stop = stopped(step(am));
+
+		am->tries = am->done > done ? 0 : am->tries + 1;
+		if (stop && stop != ANON_MOVE_RACED)
+			return stop;
+		if (!tries_left(am))
+			return ANON_MOVE_RACED;
+		if (am->done == am->req->len)
+			break;
+		if (stop)
+			anon_move_count(ANON_MOVE_RETRIES, 1);
+		if (fatal_signal_pending(current))
+			return stopped(ANON_MOVE_KILLED);
+		if (anon_move_writer_waits(am))
+			return stopped(ANON_MOVE_WRITER);
+		cond_resched();
+	}
+	return ANON_MOVE_DONE;
+}
+
+/* One hold of the VMA locks. */
+static enum anon_move_stop walk_locked(struct anon_move *am)
+{
+	enum anon_move_stop stop;
+
+	am->error = anon_move_lock_vmas(am);
+	if (am->error)
+		return stopped(ANON_MOVE_VMA);
+	stop = walk(am);
+	anon_move_unlock_vmas(am);
+	return stop;
+}
+
+/* Hold after hold, until all is moved or something is in the way that stays. */
+static enum anon_move_stop walk_patiently(struct anon_move *am)
+{
+	enum anon_move_stop stop = walk_locked(am);
+
+	while (stop_waits(stop) && tries_left(am)) {
+		anon_move_count(ANON_MOVE_RETRIES, 1);
+		anon_move_wait(am, stop);
+		if (fatal_signal_pending(current))
+			return stopped(ANON_MOVE_KILLED);
+		stop = walk_locked(am);
+	}
+	return stop;
+}
+
+/**
+ * anon_move_pages() - move the pages of one range to another
+ * @req: what to move
+ *
+ * Moves page after page in address order and stops at the first that can't
+ * move: what was moved is then at its new address only, all else at its old
+ * address only. Retries by itself what passes (a locked folio, a migration, a
+ * large folio being split), but not for ever, and without the VMA locks.
+ *
+ * Context: no mmap_lock, no VMA lock; may sleep.
+ * Return: bytes moved, or if none were:
+ *	   -ENOENT no VMA at the start of a range, or a hole in the source;
+ *	   -EEXIST something is mapped at the destination;
+ *	   -EBUSY a page is shared, pinned, or of a large folio that can't be
+ *	   split; -EFAULT a marker or poisoned page in the source;
+ *	   -EAGAIN a page or table stayed busy, nothing is wrong with trying
+ *	   again; -EINTR a fatal signal is pending; -ENOMEM no memory for a
+ *	   page table; -EINVAL see anon_move_lock_vmas(); or what ->enter()
+ *	   returned.
+ */
+ssize_t anon_move_pages(const struct anon_move_request *req)
+{
+	struct anon_move am = { .req = req };
+	enum anon_move_stop stop;
+
+	anon_move_count(ANON_MOVE_CALLS, 1);
+	stop = walk_patiently(&am);
+	anon_move_drop(am.folio, stop);
+	if (!am.error)
+		am.error = -anon_move_stop_info[stop].error;
+	trace_anon_move_call(&am, anon_move_stop_info[stop].name);
+	return am.done ? am.done : am.error;
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Finds, checks and read-locks the two VMAs, tells when a writer wants them. Touches no page table.
+ */
+
+#include "anon_move.h"
+
+/* Private anonymous memory that may be written, nothing else (S1.1, REGRESSIONS V7). */
+static bool vma_movable(struct vm_area_struct *vma)
+{
+	const vm_flags_t never = VM_SHARED | VM_PFNMAP | VM_IO | VM_HUGETLB |
+				 VM_MIXEDMAP | VM_SHADOW_STACK;
+
+	return vma_is_anonymous(vma) && (vma->vm_flags & VM_WRITE) &&
+	       !(vma->vm_flags & never);
+}
+
+/* An entry moves with the protection it has, and mlocked pages stay on their list. */
+static bool vmas_alike(const struct vm_area_struct *a, const struct vm_area_struct *b)
+{
+	const vm_flags_t same = VM_ACCESS_FLAGS | VM_LOCKED;
+
+	return (a->vm_flags & same) == (b->vm_flags & same) &&
+	       pgprot_val(a->vm_page_prot) == pgprot_val(b->vm_page_prot);
+}
+
+static int check_vmas(const struct anon_move *am)
+{
+	const struct anon_move_request *req = am->req;
+
+	if (req->dst + req->len > am->dst_vma->vm_end ||
+	    req->src + req->len > am->src_vma->vm_end)
+		return -EINVAL;
+	if (!vma_movable(am->dst_vma) || !vma_movable(am->src_vma) ||
+	    !vmas_alike(am->dst_vma, am->src_vma))
+		return -EINVAL;
+	return 0;
+}
+
+/* With the mmap_lock held; also gives the destination the anon_vma that its folios will need. */
+static int find_vmas(struct anon_move *am)
+{
+	const struct anon_move_request *req = am->req;
+
+	am->dst_vma = vma_lookup(req->mm, req->dst);
+	if (!am->dst_vma)
+		return -ENOENT;
+	if (!(am->dst_vma->vm_flags & VM_SHARED) && anon_vma_prepare(am->dst_vma))
+		return -ENOMEM;
+	am->src_vma = vma_lookup(req->mm, req->src);
+	return am->src_vma ? 0 : -ENOENT;
+}
+
+#ifdef CONFIG_PER_VMA_LOCK
+static bool vma_has(const struct vm_area_struct *vma, unsigned long addr)
+{
+	return addr >= vma->vm_start && addr < vma->vm_end;
+}
+
+/*
+ * The source is only tried while the destination is held: a writer may hold
+ * the mmap_lock and wait for the destination, so waiting for the mmap_lock
+ * here would be a deadlock (R5). Both are given up if either can't be had.
+ */
+static bool lock_under_rcu(struct anon_move *am)
+{
+	const struct anon_move_request *req = am->req;
+
+	am->dst_vma = lock_vma_under_rcu(req->mm, req->dst);
+	if (!am->dst_vma)
+		return false;
+	if (am->dst_vma->anon_vma) {
+		if (vma_has(am->dst_vma, req->src))
+			am->src_vma = am->dst_vma;
+		else
+			am->src_vma = lock_vma_under_rcu(req->mm, req->src);
+		if (am->src_vma)
+			return true;
+	}
+	vma_end_read(am->dst_vma);
+	return false;
+}
+
+static int lock_found(struct anon_move *am)
+{
+	int error;
+
+	if (lock_under_rcu(am))
+		return 0;
+
+	mmap_read_lock(am->req->mm);
+	error = find_vmas(am);
+	if (!error) {
+		anon_move_vma_lock(am->dst_vma, 0);
+		/* The same lock class twice; no writer can be between them (R6). */
+		if (am->src_vma != am->dst_vma)
+			anon_move_vma_lock(am->src_vma, SINGLE_DEPTH_NESTING);
+	}
+	mmap_read_unlock(am->req->mm);
+	return error;
+}
+
+static void unlock_found(struct anon_move *am)
+{
+	if (am->src_vma != am->dst_vma)
+		vma_end_read(am->src_vma);
+	vma_end_read(am->dst_vma);
+}
+
+static bool vmas_contended(struct anon_move *am)
+{
+	return anon_move_vma_contended(am->dst_vma) ||
+	       anon_move_vma_contended(am->src_vma);
+}
+#else
+static int lock_found(struct anon_move *am)
+{
+	int error;
+
+	mmap_read_lock(am->req->mm);
+	error = find_vmas(am);
+	if (error)
+		mmap_read_unlock(am->req->mm);
+	return error;
+}
+
+static void unlock_found(struct anon_move *am)
+{
+	mmap_read_unlock(am->req->mm);
+}
+
+static bool vmas_contended(struct anon_move *am)
+{
+	return mmap_lock_is_contended(am->req->mm);
+}
+#endif /* CONFIG_PER_VMA_LOCK */
+
+/**
+ * anon_move_lock_vmas() - find both VMAs, lock them for reading, check them
+ * @am: the move; its VMAs are set on success
+ *
+ * Called anew after every pause of a move: nothing of an earlier hold is
+ * trusted.
+ *
+ * Context: no lock on entry; on success both VMAs read-locked (without
+ *	    CONFIG_PER_VMA_LOCK the mmap_lock) and the caller's ->enter() in
+ *	    force; may sleep.
+ * Return: 0, -ENOENT if no VMA is at the start of a range, -ENOMEM, what
+ *	   ->enter() returned, or -EINVAL if the VMAs don't hold the whole
+ *	   ranges, aren't private writable anonymous memory, or differ in
+ *	   protection or in being mlocked.
+ */
+int anon_move_lock_vmas(struct anon_move *am)
+{
+	const struct anon_move_request *req = am->req;
+	int error;
+
+	error = lock_found(am);
+	if (error)
+		return error;
+
+	error = req->ops->enter(req, am->dst_vma);
+	if (error)
+		goto unlock;
+	error = check_vmas(am);
+	if (!error)
+		return 0;
+	req->ops->leave(req);
+unlock:
+	unlock_found(am);
+	return error;
+}
+
+/**
+ * anon_move_unlock_vmas() - undo anon_move_lock_vmas()
+ * @am: the move
+ *
+ * Context: both VMAs read-locked on entry, nothing on exit.
+ */
+void anon_move_unlock_vmas(struct anon_move *am)
+{
+	am->req->ops->leave(am->req);
+	unlock_found(am);
+}
+
+/**
+ * anon_move_writer_waits() - does somebody wait for a lock that the move holds?
+ * @am: the move, VMAs locked
+ *
+ * Context: both VMAs read-locked, no other lock.
+ * Return: true when the move should let go of them for a moment (O2).
+ */
+bool anon_move_writer_waits(struct anon_move *am)
+{
+	return vmas_contended(am) || am->req->ops->contended(am->req);
+}
