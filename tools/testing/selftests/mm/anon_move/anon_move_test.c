@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The areas of a test, the userfaultfd calls and the patterns in the pages.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "anon_move_test.h"
+
+#define WORDS		(PAGE / sizeof(__u64))
+
+/* An odd number and its inverse modulo 2^64: a word tells whose word it is. */
+#define SCRAMBLE	0x9e3779b97f4a7c15ULL
+#define UNSCRAMBLE	0xf1de83e19937733dULL
+
+/**
+ * move_missing() - can UFFDIO_MOVE be tested here at all?
+ *
+ * Return: what is missing, or NULL.
+ */
+const char *move_missing(void)
+{
+	if (geteuid())
+		return "needs root, to see page frame numbers";
+	return features_missing(UFFD_FEATURE_MOVE, "no userfaultfd with UFFD_FEATURE_MOVE");
+}
+
+/**
+ * features_missing() - has the kernel all of some userfaultfd features?
+ * @features: UFFD_FEATURE_*
+ * @reason: what to say if not
+ *
+ * Return: @reason, or NULL.
+ */
+const char *features_missing(__u64 features, const char *reason)
+{
+	int uffd = uffd_open(0, features);
+
+	if (uffd < 0)
+		return reason;
+	close(uffd);
+	return NULL;
+}
+
+/**
+ * uffd_open() - open a userfaultfd that never blocks its reader
+ * @flags: of userfaultfd(2), beside O_CLOEXEC and O_NONBLOCK
+ * @features: UFFD_FEATURE_* beside UFFD_FEATURE_MOVE
+ *
+ * Return: the descriptor, or -1.
+ */
+int uffd_open(int flags, __u64 features)
+{
+	struct uffdio_api api = {
+		.api = UFFD_API,
+		.features = features | UFFD_FEATURE_MOVE,
+	};
+	int uffd = syscall(__NR_userfaultfd, O_CLOEXEC | O_NONBLOCK | flags);
+
+	if (uffd >= 0 && ioctl(uffd, UFFDIO_API, &api)) {
+		close(uffd);
+		return -1;
+	}
+	return uffd;
+}
+
+/**
+ * uffd_register() - UFFDIO_REGISTER
+ * @uffd: the descriptor
+ * @addr: first byte
+ * @len: bytes
+ * @mode: UFFDIO_REGISTER_MODE_*
+ *
+ * Return: 0 or -1.
+ */
+int uffd_register(int uffd, void *addr, size_t len, __u64 mode)
+{
+	struct uffdio_register reg = {
+		.range = { .start = (uintptr_t)addr, .len = len },
+		.mode = mode,
+	};
+
+	return ioctl(uffd, UFFDIO_REGISTER, &reg);
+}
+
+/**
+ * uffd_unregister() - UFFDIO_UNREGISTER: from here on missing pages are zeroes
+ * @uffd: the descriptor
+ * @addr: first byte
+ * @len: bytes
+ *
+ * Return: 0 or -1.
+ */
+int uffd_unregister(int uffd, void *addr, size_t len)
+{
+	struct uffdio_range range = { .start = (uintptr_t)addr, .len = len };
+
+	return ioctl(uffd, UFFDIO_UNREGISTER, &range);
+}
+
+/**
+ * uffd_wake() - UFFDIO_WAKE
+ * @uffd: the descriptor
+ * @addr: first byte
+ * @len: bytes
+ *
+ * Return: 0 or -1.
+ */
+int uffd_wake(int uffd, void *addr, size_t len)
+{
+	struct uffdio_range range = { .start = (uintptr_t)addr, .len = len };
+
+	return ioctl(uffd, UFFDIO_WAKE, &range);
+}
+
+/**
+ * writeprotect_missing() - can userfaultfd write-protect pages?
+ *
+ * Return: what is missing, or NULL.
+ */
+const char *writeprotect_missing(void)
+{
+	return features_missing(FEATURES_WP, "no userfaultfd write-protection in this kernel");
+}
+
+/**
+ * uffd_writeprotect() - UFFDIO_WRITEPROTECT
+ * @uffd: the descriptor
+ * @addr: first byte
+ * @len: bytes
+ *
+ * Return: 0 or -1.
+ */
+int uffd_writeprotect(int uffd, void *addr, size_t len)
+{
+	struct uffdio_writeprotect wp = {
+		.range = { .start = (uintptr_t)addr, .len = len },
+		.mode = UFFDIO_WRITEPROTECT_MODE_WP,
+	};
+
+	return ioctl(uffd, UFFDIO_WRITEPROTECT, &wp);
+}
+
+/**
+ * uffd_read() - wait for one event
+ * @uffd: the descriptor
+ * @msg: the event
+ *
+ * Return: 0, or -1 if none came within PATIENCE / 2 seconds.
+ */
+int uffd_read(int uffd, struct uffd_msg *msg)
+{
+	struct pollfd pfd = { .fd = uffd, .events = POLLIN };
+
+	while (poll(&pfd, 1, PATIENCE / 2 * 1000) == 1) {
+		if (read(uffd, msg, sizeof(*msg)) == sizeof(*msg))
+			return 0;
+		if (errno != EAGAIN)
+			break;
+	}
+	return -1;
+}
+
+/**
+ * map_aligned() - map anonymous memory at a PMD boundary, between guard pages
+ * @len: bytes, a multiple of PMD
+ *
+ * Return: the first byte, or NULL.
+ */
+char *map_aligned(size_t len)
+{
+	uintptr_t start;
+	char *all = mmap(NULL, len + 2 * PMD, PROT_NONE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (all == MAP_FAILED)
+		return NULL;
+	start = ((uintptr_t)all + PMD) & ~(PMD - 1);
+	all = mmap((void *)start, len, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+	return all == MAP_FAILED ? NULL : all;
+}
+
+/**
+ * space_open() - map both areas, open a descriptor, register the destination
+ * @s: the space
+ * @pages: length of either area, a multiple of PMD_PAGES
+ * @features: UFFD_FEATURE_* beside UFFD_FEATURE_MOVE
+ *
+ * Return: 0 or -1.
+ */
+int space_open(struct space *s, size_t pages, __u64 features)
+{
+	s->pages = pages;
+	s->uffd = uffd_open(0, features);
+	s->src = map_aligned(pages * PAGE);
+	s->dst = map_aligned(pages * PAGE);
+	if (s->uffd < 0 || !s->src || !s->dst)
+		return -1;
+	/* EINVAL without CONFIG_TRANSPARENT_HUGEPAGE, where it is not needed. */
+	madvise(s->src, pages * PAGE, MADV_NOHUGEPAGE);
+	return uffd_register(s->uffd, s->dst, pages * PAGE, UFFDIO_REGISTER_MODE_MISSING);
+}
+
+/**
+ * space_close() - give back what space_open() took
+ * @s: the space
+ */
+void space_close(struct space *s)
+{
+	if (s->uffd >= 0)
+		close(s->uffd);
+	munmap(s->src, s->pages * PAGE);
+	munmap(s->dst, s->pages * PAGE);
+}
+
+/**
+ * move_pages_of() - UFFDIO_MOVE, with a canary in .move
+ * @uffd: the descriptor
+ * @dst: first byte of the destination
+ * @src: first byte of the source
+ * @len: bytes
+ * @mode: UFFDIO_MOVE_MODE_*
+ *
+ * Return: errno and .move.
+ */
+struct moved move_pages_of(int uffd, void *dst, void *src, size_t len, __u64 mode)
+{
+	struct uffdio_move arg = {
+		.dst = (uintptr_t)dst,
+		.src = (uintptr_t)src,
+		.len = len,
+		.mode = mode,
+		.move = MOVE_CANARY,
+	};
+	struct moved moved = { .err = 0 };
+
+	if (ioctl(uffd, UFFDIO_MOVE, &arg))
+		moved.err = errno;
+	moved.bytes = arg.move;
+	return moved;
+}
+
+/**
+ * move_surely() - move all of a range that others disturb for a moment only
+ * @uffd: the descriptor
+ * @dst: first byte of the destination
+ * @src: first byte of the source
+ * @len: bytes
+ *
+ * Goes on after a partial move, and tries again after EAGAIN and EBUSY, but
+ * not for ever.
+ *
+ * Return: 0 or the last errno, and all bytes moved.
+ */
+struct moved move_surely(int uffd, void *dst, void *src, size_t len)
+{
+	struct moved all = { .err = 0 }, now;
+	time_t deadline = time(NULL) + PATIENCE / 4;
+
+	while (all.bytes < (long long)len && time(NULL) < deadline) {
+		now = move_pages_of(uffd, (char *)dst + all.bytes, (char *)src + all.bytes,
+				    len - all.bytes, 0);
+		if (now.bytes > 0 && now.bytes != MOVE_CANARY)
+			all.bytes += now.bytes;
+		all.err = now.err;
+		if (now.err && now.err != EAGAIN && now.err != EBUSY)
+			break;
+	}
+	return all;
+}
+
+static void page_pattern(__u64 *page, unsigned int id)
+{
+	size_t i;
+
+	for (i = 0; i < WORDS; i++)
+		page[i] = id ? (id * WORDS + i) * SCRAMBLE : 0;
+}
+
+/**
+ * fill_pages() - write a pattern in which every word of every page is unique
+ * @addr: first page
+ * @pages: how many
+ * @id: of the first page, the next ones count up; not 0
+ */
+void fill_pages(void *addr, size_t pages, unsigned int id)
+{
+	size_t i;
+
+	for (i = 0; i < pages; i++)
+		page_pattern((__u64 *)((char *)addr + i * PAGE), id + i);
+}
+
+static const char *describe(const __u64 *page, size_t n, unsigned int id, size_t word)
+{
+	static char text[120];
+	__u64 whose = page[word] * UNSCRAMBLE / WORDS;
+
+	if (page[word] && whose < 1 << 24)
+		snprintf(text, sizeof(text), "page %zu at %p: word %zu is of pattern %llu, not %u",
+			 n, page, word, whose, id);
+	else
+		snprintf(text, sizeof(text), "page %zu at %p: word %zu is %#llx, not of pattern %u",
+			 n, page, word, page[word], id);
+	return text;
+}
+
+/**
+ * pages_differ() - compare every byte with what fill_pages() wrote
+ * @addr: first page
+ * @pages: how many
+ * @id: pattern of the first page, or 0 if all of them must be zeroes
+ *
+ * Return: "" or what is wrong, and where.
+ */
+const char *pages_differ(const void *addr, size_t pages, unsigned int id)
+{
+	__u64 want[WORDS];
+	size_t i, word;
+
+	for (i = 0; i < pages; i++) {
+		const __u64 *page = (const __u64 *)((const char *)addr + i * PAGE);
+		unsigned int this = id ? id + i : 0;
+
+		page_pattern(want, this);
+		for (word = 0; word < WORDS; word++)
+			if (page[word] != want[word])
+				return describe(page, i, this, word);
+	}
+	return "";
+}
+
+static __thread sigjmp_buf sigbus_jump;
+static __thread bool sigbus_expected;
+
+static void on_sigbus(int sig)
+{
+	if (sigbus_expected)
+		siglongjmp(sigbus_jump, 1);
+	signal(sig, SIG_DFL);
+}
+
+/**
+ * catch_sigbus() - let touch() survive a missing page (UFFD_FEATURE_SIGBUS)
+ *
+ * Return: true if that worked.
+ */
+bool catch_sigbus(void)
+{
+	struct sigaction action = { .sa_handler = on_sigbus };
+
+	return !sigaction(SIGBUS, &action, NULL);
+}
+
+/**
+ * touch() - read one byte
+ * @addr: where
+ *
+ * Return: true if it could be read, false if that gave SIGBUS.
+ */
+bool touch(const void *addr)
+{
+	bool there = false;
+
+	if (!sigsetjmp(sigbus_jump, 1)) {
+		sigbus_expected = true;
+		/* The clobber keeps the flag's stores on their side of the load. */
+		asm volatile("" : : "r" (*(const char *)addr) : "memory");
+		there = true;
+	}
+	sigbus_expected = false;
+	return there;
+}

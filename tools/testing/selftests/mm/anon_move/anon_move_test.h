@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What all tests of UFFDIO_MOVE share: two areas to move between, pages of
+ * every kind to move, and views of them that do not touch them.
+ */
+#ifndef ANON_MOVE_TEST_H
+#define ANON_MOVE_TEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <linux/const.h>
+#include <linux/types.h>
+#include <linux/userfaultfd.h>
+
+#define PAGE		4096UL
+#define MTHP_PAGES	16UL	/* in a folio of 64 KiB */
+#define PMD_PAGES	512UL
+#define PMD		(PMD_PAGES * PAGE)
+
+/* Seconds a test may take: a guest with KASAN under TCG is a hundred times slower. */
+#define PATIENCE	120
+
+/* Put into .move before each call: no error and no length looks like it. */
+#define MOVE_CANARY	0x5ca1ab1e0ddba11LL
+
+/* What it takes to write-protect pages, present ones and others. */
+#define FEATURES_WP	(UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_UNPOPULATED)
+
+/* anon_move_test.c: the areas, the calls and the patterns */
+
+/**
+ * struct space - a source and a destination to move between
+ * @uffd: the descriptor, or -1
+ * @pages: length of either area
+ * @src: the source, PMD aligned, never a huge page unless asked for
+ * @dst: the destination, PMD aligned, registered with @uffd
+ *
+ * Inaccessible pages around both areas keep their VMAs from merging.
+ */
+struct space {
+	int uffd;
+	size_t pages;
+	char *src;
+	char *dst;
+};
+
+/**
+ * struct moved - what one UFFDIO_MOVE gave
+ * @err: 0 or the errno
+ * @bytes: its .move
+ */
+struct moved {
+	int err;
+	long long bytes;
+};
+
+const char *move_missing(void);
+const char *features_missing(__u64 features, const char *reason);
+int uffd_open(int flags, __u64 features);
+int uffd_register(int uffd, void *addr, size_t len, __u64 mode);
+int uffd_unregister(int uffd, void *addr, size_t len);
+int uffd_wake(int uffd, void *addr, size_t len);
+const char *writeprotect_missing(void);
+int uffd_writeprotect(int uffd, void *addr, size_t len);
+int uffd_read(int uffd, struct uffd_msg *msg);
+
+char *map_aligned(size_t len);
+int space_open(struct space *s, size_t pages, __u64 features);
+void space_close(struct space *s);
+struct moved move_pages_of(int uffd, void *dst, void *src, size_t len, __u64 mode);
+struct moved move_surely(int uffd, void *dst, void *src, size_t len);
+
+void fill_pages(void *addr, size_t pages, unsigned int id);
+const char *pages_differ(const void *addr, size_t pages, unsigned int id);
+bool catch_sigbus(void);
+bool touch(const void *addr);
+
+/* observe.c: what the kernel says about pages and about the mover */
+
+#define PM_PFN		(_BITULL(55) - 1)
+#define PM_SOFT_DIRTY	_BITULL(55)
+#define PM_EXCLUSIVE	_BITULL(56)
+#define PM_UFFD_WP	_BITULL(57)
+#define PM_ZERO		_BITULL(59)	/* ours, from PAGEMAP_SCAN */
+#define PM_HUGE		_BITULL(60)	/* ours, from PAGEMAP_SCAN */
+#define PM_SWAP		_BITULL(62)
+#define PM_PRESENT	_BITULL(63)
+
+#define KPF_COMPOUND	(_BITULL(15) | _BITULL(16))
+
+enum smaps_field {
+	SMAPS_RSS,
+	SMAPS_ANONYMOUS,
+	SMAPS_PRIVATE_CLEAN,
+	SMAPS_PRIVATE_DIRTY,
+	SMAPS_LAZY_FREE,
+	SMAPS_SWAP,
+	SMAPS_LOCKED,
+	SMAPS_FIELDS
+};
+
+/**
+ * struct smaps - sums of /proc/self/smaps over some VMAs
+ * @kib: KiB of each field
+ */
+struct smaps {
+	long kib[SMAPS_FIELDS];
+};
+
+int look(const void *addr, size_t pages, __u64 *view);
+size_t first_unlike(const __u64 *a, const __u64 *b, size_t pages, __u64 mask);
+size_t first_not(const __u64 *view, size_t pages, __u64 mask, __u64 want);
+bool all_pages(const void *addr, size_t pages, __u64 mask, __u64 want);
+__u64 folio_flags(const void *addr);
+bool cached(const void *addr, size_t pages);
+int clear_soft_dirty(void);
+int smaps_of(const struct space *s, struct smaps *out);
+long vma_count(void);
+long long read_number(const char *path, const char *key);
+int write_text(const char *path, const char *text);
+const char *swap_missing(void);
+long long swap_reads(void);
+const char *base_serves(void);
+bool engine_counts(void);
+long long engine_count(const char *keys);
+
+/*
+ * Did our engine count at least so many pages? Says so where it can't be
+ * known. Needs kselftest_harness.h.
+ */
+#define EXPECT_ENGINE(pages, keys, before) do { \
+	const char *_keys = keys; \
+	long long _before = before; \
+	if (engine_counts()) { \
+		EXPECT_LE(0, _before) \
+			TH_LOG("not all there: %s", _keys); \
+		EXPECT_LE((long long)(pages), engine_count(_keys) - _before) \
+			TH_LOG("counters: %s", _keys); \
+	} else { \
+		TH_LOG("counters not checked: base's mover, or no CONFIG_ANON_MOVE_STATS"); \
+	} \
+} while (0)
+
+#define MOVED_ANYHOW	"moved_small moved_large moved_pmd moved_zero moved_swap"
+
+/* page_kinds.c: pages of every kind */
+
+enum page_kind_id {
+	KIND_SMALL,
+	KIND_ZERO,
+	KIND_HOLE,
+	KIND_SWAPPED,
+	KIND_SWAP_CACHE,
+	KIND_LAZY_FREE,
+	KIND_MLOCKED,
+	KIND_MTHP,
+	KIND_MTHP_SWAPPED,
+	KIND_THP,
+	KIND_THP_BY_PTES,
+	KIND_HUGE_ZERO,
+	KINDS
+};
+
+/**
+ * struct page_kind - one row of the table of page kinds
+ * @name: for messages
+ * @unit: pages that come and go together
+ * @zeroes: reads as zeroes; else page n of the source holds pattern n + 1
+ * @counters: those of the engine that may count such pages
+ * @missing: says what the machine lacks to have such pages, NULL if nothing
+ * @make: makes pages of the source such pages, 0 when they surely are
+ */
+struct page_kind {
+	const char *name;
+	size_t unit;
+	bool zeroes;
+	const char *counters;
+	const char *(*missing)(void);
+	int (*make)(struct space *s, size_t first, size_t pages);
+};
+
+extern const struct page_kind page_kinds[KINDS];
+
+const char *kind_missing(enum page_kind_id kind);
+int make_kind(struct space *s, enum page_kind_id kind, size_t first, size_t pages);
+int page_out(void *addr, size_t pages);
+
+#endif /* ANON_MOVE_TEST_H */

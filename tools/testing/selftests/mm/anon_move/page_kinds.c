@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Pages of every kind that may meet the mover, made in the source and proved
+ * to be of that kind.
+ */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "anon_move_test.h"
+
+#define THP_DIR		"/sys/kernel/mm/transparent_hugepage"
+#define MTHP_SWITCH	THP_DIR "/hugepages-64kB/enabled"
+
+#define ROUNDS		100	/* of 10 ms at least, for what takes a while to happen */
+
+static int make_small(struct space *s, size_t first, size_t pages)
+{
+	char *addr = s->src + first * PAGE;
+
+	fill_pages(addr, pages, first + 1);
+	return all_pages(addr, pages, PM_PRESENT | PM_HUGE, PM_PRESENT) ? 0 : -1;
+}
+
+static int make_zero(struct space *s, size_t first, size_t pages)
+{
+	char *addr = s->src + first * PAGE;
+	size_t i;
+
+	for (i = 0; i < pages; i++)
+		touch(addr + i * PAGE);
+	return all_pages(addr, pages, PM_PRESENT | PM_ZERO | PM_HUGE,
+			 PM_PRESENT | PM_ZERO) ? 0 : -1;
+}
+
+static int make_hole(struct space *s, size_t first, size_t pages)
+{
+	return all_pages(s->src + first * PAGE, pages, PM_PRESENT | PM_SWAP, 0) ? 0 : -1;
+}
+
+/* Reclaim passes over pages that wait in a batch of another CPU; compaction begins by emptying them. */
+static void empty_lru_batches(void)
+{
+	write_text("/proc/sys/vm/compact_memory", "1");
+	usleep(10000);
+}
+
+/**
+ * page_out() - swap pages out, and out of the swap cache too
+ * @addr: first page
+ * @pages: how many
+ *
+ * Return: 0 or -1.
+ */
+int page_out(void *addr, size_t pages)
+{
+	unsigned char in_core[8 * PMD_PAGES];
+	int round;
+
+	for (round = 0; round < ROUNDS; round++) {
+		if (madvise(addr, pages * PAGE, MADV_PAGEOUT) ||
+		    mincore(addr, pages * PAGE, in_core))
+			return -1;
+		if (all_pages(addr, pages, PM_PRESENT | PM_SWAP, PM_SWAP) &&
+		    !memchr(in_core, 1, pages))
+			return 0;
+		empty_lru_batches();
+	}
+	return -1;
+}
+
+static int make_swapped(struct space *s, size_t first, size_t pages)
+{
+	if (make_small(s, first, pages))
+		return -1;
+	return page_out(s->src + first * PAGE, pages);
+}
+
+static int make_swap_cache(struct space *s, size_t first, size_t pages)
+{
+	char *addr = s->src + first * PAGE;
+	int round;
+
+	if (make_swapped(s, first, pages) || madvise(addr, pages * PAGE, MADV_WILLNEED))
+		return -1;
+	for (round = 0; round < ROUNDS && !cached(addr, pages); round++)
+		usleep(10000);
+	return cached(addr, pages) &&
+	       all_pages(addr, pages, PM_PRESENT | PM_SWAP, PM_SWAP) ? 0 : -1;
+}
+
+/* The mark waits in a batch of the CPU's; MADV_COLD, of nothing, empties the batches. */
+static int make_lazy_free(struct space *s, size_t first, size_t pages)
+{
+	char *addr = s->src + first * PAGE;
+	struct smaps before, after;
+	int round;
+
+	if (make_small(s, first, pages) || smaps_of(s, &before))
+		return -1;
+	for (round = 0; round < ROUNDS; round++) {
+		if (madvise(addr, pages * PAGE, MADV_FREE) ||
+		    madvise(s->dst, PAGE, MADV_COLD) || smaps_of(s, &after))
+			return -1;
+		if ((after.kib[SMAPS_LAZY_FREE] - before.kib[SMAPS_LAZY_FREE]) * 1024 ==
+		    (long)(pages * PAGE))
+			return 0;
+	}
+	return -1;
+}
+
+/* Both areas: the mover refuses when only one is locked. On fault, to leave the holes alone. */
+static int make_mlocked(struct space *s, size_t first, size_t pages)
+{
+	if (mlock2(s->src, s->pages * PAGE, MLOCK_ONFAULT) ||
+	    mlock2(s->dst, s->pages * PAGE, MLOCK_ONFAULT))
+		return -1;
+	return make_small(s, first, pages);
+}
+
+static bool read_switch(const char *path, char value[16])
+{
+	char line[128] = "";
+	FILE *file = fopen(path, "re");
+	char *chosen = file && fgets(line, sizeof(line), file) ? strchr(line, '[') : NULL;
+
+	if (file)
+		fclose(file);
+	return chosen && sscanf(chosen, "[%15[^]]", value) == 1;
+}
+
+static int make_mthp(struct space *s, size_t first, size_t pages)
+{
+	char *addr = s->src + first * PAGE;
+	char old[16];
+	size_t i;
+
+	if (!read_switch(MTHP_SWITCH, old) || write_text(MTHP_SWITCH, "always"))
+		return -1;
+	madvise(s->src, s->pages * PAGE, MADV_HUGEPAGE);
+	/* No MADV_HUGEPAGE may remain: it would make whole PMDs of what is filled later. */
+	write_text(THP_DIR "/hugepages-2048kB/enabled", "never");
+	fill_pages(addr, pages, first + 1);
+	write_text(THP_DIR "/hugepages-2048kB/enabled", "inherit");
+	madvise(s->src, s->pages * PAGE, MADV_NOHUGEPAGE);
+	write_text(MTHP_SWITCH, old);
+	for (i = 0; i < pages; i++)
+		if (!(folio_flags(addr + i * PAGE) & KPF_COMPOUND))
+			return -1;
+	return all_pages(addr, pages, PM_PRESENT | PM_HUGE, PM_PRESENT) ? 0 : -1;
+}
+
+static int make_mthp_swapped(struct space *s, size_t first, size_t pages)
+{
+	return make_mthp(s, first, pages) ? -1 : page_out(s->src + first * PAGE, pages);
+}
+
+static int make_thp(struct space *s, size_t first, size_t pages)
+{
+	char *addr = s->src + first * PAGE;
+
+	if (madvise(s->src, s->pages * PAGE, MADV_HUGEPAGE))
+		return -1;
+	fill_pages(addr, pages, first + 1);
+	return all_pages(addr, pages, PM_PRESENT | PM_HUGE, PM_PRESENT | PM_HUGE) ? 0 : -1;
+}
+
+/* A change of one page's protection splits the PMD, but not the folio. */
+static int make_thp_by_ptes(struct space *s, size_t first, size_t pages)
+{
+	char *addr = s->src + first * PAGE;
+	size_t i;
+
+	if (make_thp(s, first, pages))
+		return -1;
+	for (i = 0; i < pages; i += PMD_PAGES)
+		if (mprotect(addr + i * PAGE, PAGE, PROT_READ) ||
+		    mprotect(addr + i * PAGE, PAGE, PROT_READ | PROT_WRITE))
+			return -1;
+	return folio_flags(addr) & KPF_COMPOUND &&
+	       all_pages(addr, pages, PM_PRESENT | PM_HUGE, PM_PRESENT) ? 0 : -1;
+}
+
+static int make_huge_zero(struct space *s, size_t first, size_t pages)
+{
+	char *addr = s->src + first * PAGE;
+	size_t i;
+
+	if (madvise(s->src, s->pages * PAGE, MADV_HUGEPAGE))
+		return -1;
+	for (i = 0; i < pages; i += PMD_PAGES)
+		touch(addr + i * PAGE);
+	return all_pages(addr, pages, PM_PRESENT | PM_ZERO | PM_HUGE,
+			 PM_PRESENT | PM_ZERO | PM_HUGE) ? 0 : -1;
+}
+
+static const char *nothing_missing(void)
+{
+	return NULL;
+}
+
+static const char *thp_missing(void)
+{
+	char value[16];
+
+	if (!read_switch(THP_DIR "/enabled", value))
+		return "no transparent huge pages in this kernel";
+	return strcmp(value, "never") ? NULL : THP_DIR "/enabled says never";
+}
+
+static const char *mthp_missing(void)
+{
+	return access(MTHP_SWITCH, W_OK) ? "no " MTHP_SWITCH : NULL;
+}
+
+static const char *mthp_swapped_missing(void)
+{
+	const char *missing = mthp_missing();
+
+	return missing ? missing : swap_missing();
+}
+
+static const char *huge_zero_missing(void)
+{
+	const char *missing = thp_missing();
+	char value = '0';
+	FILE *file;
+
+	if (missing)
+		return missing;
+	file = fopen(THP_DIR "/use_zero_page", "re");
+	if (!file || fscanf(file, "%c", &value) != 1)
+		value = '0';
+	if (file)
+		fclose(file);
+	return value == '1' ? NULL : THP_DIR "/use_zero_page is not 1";
+}
+
+const struct page_kind page_kinds[KINDS] = {
+	[KIND_SMALL] = {
+		"4K page", 1, false, "moved_small", nothing_missing, make_small },
+	[KIND_ZERO] = {
+		"zero page", 1, true, "moved_zero", nothing_missing, make_zero },
+	[KIND_HOLE] = {
+		"hole", 1, true, "holes", nothing_missing, make_hole },
+	[KIND_SWAPPED] = {
+		"swapped", 1, false, "moved_swap", swap_missing, make_swapped },
+	[KIND_SWAP_CACHE] = {
+		"in swap cache", 1, false, "moved_swap", swap_missing, make_swap_cache },
+	[KIND_LAZY_FREE] = {
+		"lazily freed", 1, false, "moved_small", nothing_missing, make_lazy_free },
+	[KIND_MLOCKED] = {
+		"mlocked", 1, false, "moved_small", nothing_missing, make_mlocked },
+	[KIND_MTHP] = {
+		"64K folio", MTHP_PAGES, false, "moved_small moved_large",
+		mthp_missing, make_mthp },
+	[KIND_MTHP_SWAPPED] = {
+		"swapped 64K folio", MTHP_PAGES, false, "moved_swap",
+		mthp_swapped_missing, make_mthp_swapped },
+	[KIND_THP] = {
+		"2M folio", PMD_PAGES, false, "moved_small moved_large moved_pmd",
+		thp_missing, make_thp },
+	[KIND_THP_BY_PTES] = {
+		"2M folio by PTEs", PMD_PAGES, false, "moved_small moved_large",
+		thp_missing, make_thp_by_ptes },
+	[KIND_HUGE_ZERO] = {
+		"huge zero page", PMD_PAGES, true, "moved_zero moved_pmd",
+		huge_zero_missing, make_huge_zero },
+};
+
+/**
+ * kind_missing() - can the machine have such pages?
+ * @kind: the kind
+ *
+ * Return: what is missing, or NULL.
+ */
+const char *kind_missing(enum page_kind_id kind)
+{
+	return page_kinds[kind].missing();
+}
+
+/**
+ * make_kind() - make pages of the source pages of a kind
+ * @s: the space
+ * @kind: the kind
+ * @first: first page of the source, a multiple of the kind's unit
+ * @pages: how many, likewise
+ *
+ * Return: 0 when all of them surely are, else -1.
+ */
+int make_kind(struct space *s, enum page_kind_id kind, size_t first, size_t pages)
+{
+	return page_kinds[kind].make(s, first, pages);
+}
