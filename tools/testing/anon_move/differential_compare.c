@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Differential test: judges two outcomes of one call; lists the differences that are meant. */
+#include <errno.h>
+#include <string.h>
+#include <linux/userfaultfd.h>
+
+#include "differential.h"
+
+#define NOWHERE	(-1)
+
+/* What both engines made of a call, and where its pages should be now. */
+struct comparison {
+	const struct plan *plan;
+	const struct outcome *base;
+	const struct outcome *ours;
+	int from[WORLD_PAGES];	/* where the page that should be here was before, or NOWHERE */
+	struct span excused[2];	/* pages on which an intended difference of the outcome tells */
+};
+
+static bool in_span(struct span span, int page)
+{
+	return page >= span.first && page < span.first + span.count;
+}
+
+/* The ioctl's arguments alone say that it can't be done. */
+static bool bad_arguments(const struct plan *plan)
+{
+	static const enum twist bad[] = {
+		SRC_UNALIGNED, DST_UNALIGNED, LEN_UNALIGNED, LEN_ZERO, LEN_WRAPS, SRC_KERNEL,
+		DST_KERNEL, SRC_LOW, DST_LOW, MODE_UNKNOWN, FD_FOREIGN,
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		if (has_twist(plan, bad[i]))
+			return true;
+	return false;
+}
+
+/* Where .move can't be written EFAULT takes the place of EINVAL, as it does for good arguments. */
+static bool errno_put_into_move(const struct comparison *c)
+{
+	if (!bad_arguments(c->plan) || c->base->error != EINVAL || c->base->move != MOVE_CANARY)
+		return false;
+	if (has_twist(c->plan, ARG_READONLY))
+		return c->ours->error == EFAULT && c->ours->move == MOVE_CANARY;
+	return c->ours->error == EINVAL && c->ours->move == -EINVAL;
+}
+
+static int pages_moved(const struct outcome *out)
+{
+	return out->move > 0 && out->move != MOVE_CANARY ? out->move / PAGE_BYTES : 0;
+}
+
+/* The base stops at an exclusive page of a folio whose first page is shared; we go on. */
+static bool stopped_by_head(const struct comparison *c)
+{
+	struct span src = c->plan->range[SRC];
+	int stop = src.first + pages_moved(c->base);
+	bool base_busy = c->base->error == (pages_moved(c->base) ? EAGAIN : EBUSY);
+
+	return base_busy && pages_moved(c->ours) > pages_moved(c->base) && in_span(src, stop) &&
+	       c->plan->kind[stop] == HEAD_SHARED && stop % HUGE_PAGES >= HUGE_PAGES / 2;
+}
+
+/* Differences of errno or .move. */
+static struct outcome_row {
+	const char *id;
+	const char *reason;
+	bool (*meant)(const struct comparison *c);
+	bool moves_more;	/* pages differ from where the base stopped */
+	unsigned int seen;
+} outcome_rows[] = {
+	{ "R13", ".move is written for bad arguments too", errno_put_into_move, false, 0 },
+	{ "O1", "exclusive is asked of the page that moves, not of its folio's first page",
+	  stopped_by_head, true, 0 },
+};
+
+static bool small_zero_dirtied(const struct comparison *c, int page)
+{
+	return c->plan->kind[c->from[page]] == ZERO && c->ours->after[page] & PM_SOFT_DIRTY;
+}
+
+static bool huge_zero_dirtied(const struct comparison *c, int page)
+{
+	return c->plan->kind[c->from[page]] == HUGE_ZERO && c->ours->after[page] & PM_SOFT_DIRTY;
+}
+
+static bool wp_follows_vma(const struct comparison *c, int page)
+{
+	bool was_wp = c->ours->before[c->from[page]] & PM_UFFD_WP;
+	bool dst_wp = c->plan->registered[DST] & UFFDIO_REGISTER_MODE_WP;
+
+	return !!(c->ours->after[page] & PM_UFFD_WP) == (was_wp && dst_wp);
+}
+
+/* Differences of one bit of a page that both engines moved. */
+static struct page_row {
+	const char *id;
+	const char *reason;
+	__u64 bit;
+	bool (*meant)(const struct comparison *c, int page);
+	unsigned int seen;
+} page_rows[] = {
+	{ "O3", "a zero page that moved is soft-dirty", PM_SOFT_DIRTY, small_zero_dirtied, 0 },
+	{ "R12", "a huge zero page that moved is soft-dirty", PM_SOFT_DIRTY, huge_zero_dirtied, 0 },
+	{ "R18", "write-protection is kept just where the destination is registered for it",
+	  PM_UFFD_WP, wp_follows_vma, 0 },
+};
+
+/* What every engine has to keep to: errno and .move tell the same. */
+static bool outcome_is_sound(const struct plan *plan, const struct outcome *out)
+{
+	if (out->ret == 0)
+		return out->move == (__s64)plan->args[ARG_LEN];
+	if (out->move == MOVE_CANARY)
+		return out->error == EFAULT || (out->error == EINVAL && bad_arguments(plan));
+	if (out->move > 0)
+		return out->error == EAGAIN && out->move < (__s64)plan->args[ARG_LEN] &&
+		       out->move % PAGE_BYTES == 0;
+	return out->move == -out->error;
+}
+
+/* Moves page after page on paper: ranges may overlap, and a page may be carried along. */
+static void trace_pages(const struct plan *plan, const struct outcome *out, int *from)
+{
+	int src = ((__s64)plan->args[ARG_SRC] - (__s64)WORLD_START) / (__s64)PAGE_BYTES;
+	int dst = ((__s64)plan->args[ARG_DST] - (__s64)WORLD_START) / (__s64)PAGE_BYTES;
+	int page, moved = pages_moved(out);
+
+	for (page = 0; page < WORLD_PAGES; page++)
+		from[page] = out->before[page] & PM_MAPPED ? page : NOWHERE;
+	for (page = 0; page < moved; page++) {
+		if (from[src + page] == NOWHERE)
+			continue;
+		from[dst + page] = from[src + page];
+		from[src + page] = NOWHERE;
+	}
+}
+
+/* A marker has no contents of its own. It may lie where what was swapped out has been dropped. */
+static bool is_marker(const struct plan *plan, __u64 before, int page)
+{
+	int i;
+
+	for (i = 0; i < plan->touches; i++) {
+		enum touch touch = plan->touched[i].touch;
+		bool drops = touch == POISON || touch == PUNCH || touch == LAZY_FREE;
+
+		if (drops && before & PM_SWAPPED && in_span(plan->touched[i].span, page))
+			return true;
+	}
+	return plan->kind[page] == HOLE;
+}
+
+static unsigned int moved_by_kind[NR_KINDS];
+
+static void count_moved(const struct plan *plan, const int *from)
+{
+	int page;
+
+	for (page = 0; page < WORLD_PAGES; page++)
+		if (from[page] != NOWHERE && from[page] != page)
+			moved_by_kind[plan->kind[from[page]]]++;
+}
+
+/* Is every page, to the byte, where .move says it is? */
+static bool pages_are_sound(const struct plan *plan, const struct outcome *out)
+{
+	static int from[WORLD_PAGES];
+	enum side side;
+	int i, page;
+	bool empty;
+
+	/* Pages moved, yet .move could not say so. */
+	if (has_twist(plan, ARG_READONLY))
+		return true;
+	trace_pages(plan, out, from);
+	for (side = SRC; side <= DST; side++)
+		for (i = 0; i < plan->window[side].count; i++) {
+			page = plan->window[side].first + i;
+			empty = from[page] == NOWHERE;
+			if (empty == !!(out->after[page] & PM_MAPPED))
+				return false;
+			if (empty || is_marker(plan, out->before[from[page]], from[page]))
+				continue;
+			if (out->content[page] != planned_content(plan, from[page]))
+				return false;
+		}
+	return true;
+}
+
+/* What the base left, and the rest of the huge page at its end, which a longer move splits. */
+static struct span still_to_move(const struct comparison *c, enum side side)
+{
+	struct span span = c->plan->range[side];
+	int end = span.first + span.count;
+
+	span.first += pages_moved(c->base);
+	span.count = end + HUGE_PAGES - 1 - (end - 1) % HUGE_PAGES - span.first;
+	return span;
+}
+
+/* The one that is being judged. */
+static struct comparison current;
+
+static bool outcomes_agree(struct comparison *c, bool *intended)
+{
+	size_t i;
+
+	if (c->base->ret == c->ours->ret && c->base->error == c->ours->error &&
+	    c->base->move == c->ours->move)
+		return true;
+	for (i = 0; i < ARRAY_SIZE(outcome_rows); i++) {
+		enum side side;
+
+		if (!outcome_rows[i].meant(c))
+			continue;
+		outcome_rows[i].seen++;
+		*intended = true;
+		for (side = SRC; outcome_rows[i].moves_more && side <= DST; side++)
+			c->excused[side] = still_to_move(c, side);
+		return true;
+	}
+	return false;
+}
+
+static bool bit_is_meant(const struct comparison *c, int page, __u64 bit, bool *seen)
+{
+	size_t i;
+
+	if (c->from[page] == NOWHERE || c->from[page] == page)
+		return false;
+	for (i = 0; i < ARRAY_SIZE(page_rows); i++)
+		if (page_rows[i].bit == bit && page_rows[i].meant(c, page)) {
+			seen[i] = true;
+			return true;
+		}
+	return false;
+}
+
+static bool page_agrees(const struct comparison *c, int page, bool *seen)
+{
+	__u64 bit, bits = c->base->after[page] ^ c->ours->after[page];
+
+	/* Which pages moved is not known, so only that the same ones did is asked for. */
+	if (has_twist(c->plan, ARG_READONLY))
+		bits &= PM_MAPPED;
+	if (in_span(c->excused[SRC], page) || in_span(c->excused[DST], page))
+		return true;
+	if (c->base->content[page] != c->ours->content[page])
+		return false;
+	for (; bits; bits &= ~bit) {
+		bit = bits & -bits;
+		if (!bit_is_meant(c, page, bit, seen))
+			return false;
+	}
+	return true;
+}
+
+static bool pages_agree(const struct comparison *c, bool *intended)
+{
+	bool seen[ARRAY_SIZE(page_rows)] = { false };
+	enum side side;
+	size_t row;
+	int i;
+
+	for (side = SRC; side <= DST; side++)
+		for (i = 0; i < c->plan->window[side].count; i++)
+			if (!page_agrees(c, c->plan->window[side].first + i, seen))
+				return false;
+	for (row = 0; row < ARRAY_SIZE(page_rows); row++)
+		if (seen[row]) {
+			page_rows[row].seen++;
+			*intended = true;
+		}
+	return true;
+}
+
+static bool same_start(const struct plan *plan, const struct outcome *base,
+		       const struct outcome *ours)
+{
+	enum side side;
+
+	for (side = SRC; side <= DST; side++)
+		if (memcmp(base->before + plan->window[side].first,
+			   ours->before + plan->window[side].first,
+			   plan->window[side].count * sizeof(*base->before)))
+			return false;
+	return true;
+}
+
+/**
+ * compare_outcomes() - are two outcomes of one call the same, but for what is meant to differ?
+ * @plan: the call
+ * @base: what the base's engine made of it
+ * @ours: what ours did
+ *
+ * Return: the verdict; intended differences are counted for report_intended().
+ */
+enum verdict compare_outcomes(const struct plan *plan, const struct outcome *base,
+			      const struct outcome *ours)
+{
+	bool intended = false;
+
+	current = (struct comparison){ .plan = plan, .base = base, .ours = ours };
+	if (!base->made || !ours->made || !same_start(plan, base, ours))
+		return NOT_COMPARABLE;
+	if (!base->finished || !ours->finished)
+		return DIFFERENT;
+	if (!outcome_is_sound(plan, base) || !outcome_is_sound(plan, ours) ||
+	    !pages_are_sound(plan, base) || !pages_are_sound(plan, ours))
+		return DIFFERENT;
+	trace_pages(plan, base, current.from);
+	count_moved(plan, current.from);
+	if (!outcomes_agree(&current, &intended) || !pages_agree(&current, &intended))
+		return DIFFERENT;
+	return intended ? INTENDED : ALIKE;
+}
+
+static void print_outcome(const char *engine, const struct plan *plan, const struct outcome *out)
+{
+	if (!out->finished) {
+		printf("#   %s: did not come back\n", engine);
+		return;
+	}
+	printf("#   %s: ret %d errno %d .move %lld%s%s\n", engine, out->ret, out->error, out->move,
+	       outcome_is_sound(plan, out) ? "" : " (contradictory)",
+	       pages_are_sound(plan, out) ? "" : " (pages are not where .move says)");
+}
+
+/**
+ * explain_outcomes() - shows what compare_outcomes() has just judged, with the first bad pages
+ * @plan: the call
+ * @base: what the base's engine made of it
+ * @ours: what ours did
+ */
+void explain_outcomes(const struct plan *plan, const struct outcome *base,
+		      const struct outcome *ours)
+{
+	bool seen[ARRAY_SIZE(page_rows)];
+	int page, shown = 0;
+
+	print_outcome("base", plan, base);
+	print_outcome("ours", plan, ours);
+	for (page = 0; page < WORLD_PAGES && shown < 10; page++) {
+		if (page_agrees(&current, page, seen))
+			continue;
+		printf("#   page %d: before %#llx, after %#llx / %#llx, content %#llx / %#llx\n",
+		       page, base->before[page], base->after[page], ours->after[page],
+		       base->content[page], ours->content[page]);
+		shown++;
+	}
+}
+
+static bool report(bool ok, unsigned int test, const char *name)
+{
+	printf("%sok %u - %s\n", ok ? "" : "not ", test, name);
+	return ok;
+}
+
+/**
+ * report_intended() - one TAP result for each intended difference: was it ever seen?
+ * @test: number of the first result
+ *
+ * Return: how many were never seen.
+ */
+unsigned int report_intended(unsigned int test)
+{
+	unsigned int failed = 0;
+	char name[160];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(outcome_rows); i++) {
+		snprintf(name, sizeof(name), "%s, seen in %u calls: %s", outcome_rows[i].id,
+			 outcome_rows[i].seen, outcome_rows[i].reason);
+		failed += !report(outcome_rows[i].seen, test++, name);
+	}
+	for (i = 0; i < ARRAY_SIZE(page_rows); i++) {
+		snprintf(name, sizeof(name), "%s, seen in %u calls: %s", page_rows[i].id,
+			 page_rows[i].seen, page_rows[i].reason);
+		failed += !report(page_rows[i].seen, test++, name);
+	}
+	return failed;
+}
+
+/**
+ * report_kinds() - one TAP result: did pages of every kind that may move do so?
+ * @test: number of the result
+ *
+ * Return: 1 if not, else 0.
+ */
+unsigned int report_kinds(unsigned int test)
+{
+	bool all = true;
+	enum kind kind;
+
+	for (kind = SMALL; kind < NR_KINDS; kind++) {
+		bool may_move = kind != SHARED && kind != SHARED_THP && kind != HEAD_SHARED;
+
+		printf("# %s: %u pages moved\n", kind_names[kind], moved_by_kind[kind]);
+		all = all && (!may_move || moved_by_kind[kind]);
+	}
+	return !report(all, test, "pages of every kind moved");
+}
