@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0
+# The two commands, `make run` and `make test`, and the smaller steps they are made of. `make help` lists them.
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help setup tree kernel debug-kernel selftests run test lint configs patch clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
+
+run: kernel selftests ## build, boot a guest, move 256 MiB with each of three movers, print a table
+	@tools/anon_move/run
+
+test: setup kernel debug-kernel selftests ## everything: lint, compile tests, guests with and without debugging
+	@tools/testing/anon_move/run-tests
+
+setup: ## install the Debian packages that all the rest needs
+	@tools/build/setup
+
+tree: setup ## make build/linux, the patched kernel tree
+	@tools/build/tree
+
+kernel: setup ## build the release kernel
+	@tools/build/kernel release >/dev/null
+
+debug-kernel: setup ## build the kernel with KASAN, lockdep and the other checkers
+	@tools/build/kernel debug >/dev/null
+
+selftests: setup ## build the tests that run in the guest
+	@tools/build/selftests
+
+lint: setup ## checkpatch --strict, sparse, W=1, kernel-doc, codespell: silent when all is well
+	@tools/build/lint
+
+configs: setup ## compile under the configurations that no guest boots
+	@tools/build/configs
+
+patch: tree ## write build/series, the whole thing as patches for git am
+	@tools/build/patch
+
+clean: ## remove build/; what is cached outside stays
+	rm -rf build
