@@ -40,7 +40,7 @@ static int make_hole(struct space *s, size_t first, size_t pages)
 	return all_pages(s->src + first * PAGE, pages, PM_PRESENT | PM_SWAP, 0) ? 0 : -1;
 }
 
-/* Reclaim passes over pages that wait in a batch of another CPU; compaction begins by emptying them. */
+/* Reclaim passes over pages in a batch of another CPU; compaction empties all batches first. */
 static void empty_lru_batches(void)
 {
 	write_text("/proc/sys/vm/compact_memory", "1");
