@@ -69,13 +69,13 @@ static pte_t make_present(pte_t parked, struct vm_area_struct *vma)
  * A page arrives soft-dirty, as mremap() has it (REGRESSIONS R12, O3), and
  * stays write-protected only where somebody listens for it (R18).
  */
-static pte_t make_moved(pte_t parked, struct vm_area_struct *dst_vma)
+static pte_t make_moved(pte_t parked, bool zero, struct vm_area_struct *dst_vma)
 {
 	pte_t pte = pte_mksoft_dirty(make_present(parked, dst_vma));
 
 	if (pte_swp_uffd_wp(parked) && userfaultfd_wp(dst_vma))
 		return pte_mkuffd_wp(pte);
-	return parked_folio(parked) ? pte_mkwrite(pte, dst_vma) : pte;
+	return zero ? pte : pte_mkwrite(pte, dst_vma);
 }
 
 /* As it was, but for a NUMA hint, which may as well be set anew. */
@@ -172,7 +172,7 @@ static enum anon_move_stop install_parked(struct anon_move *am, struct anon_move
 	}
 	pte_clear(am->req->mm, b->src + i * PAGE_SIZE, b->src_pte + i);
 	set_pte_at(am->req->mm, b->dst + i * PAGE_SIZE, b->dst_pte + i,
-		   make_moved(parked, am->dst_vma));
+		   make_moved(parked, !folio, am->dst_vma));
 	if (folio)
 		folio_unlock(folio);
 	anon_move_count(folio ? ANON_MOVE_MOVED_SMALL : ANON_MOVE_MOVED_ZERO, 1);

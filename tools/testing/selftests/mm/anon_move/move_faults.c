@@ -46,6 +46,7 @@ FIXTURE(faults)
 {
 	struct space space;
 	long long counted;
+	long long calls;
 };
 
 FIXTURE_SETUP(faults)
@@ -57,11 +58,14 @@ FIXTURE_SETUP(faults)
 	ASSERT_EQ(0, space_open(&self->space, AREA, 0));
 	ASSERT_EQ(0, make_kind(&self->space, KIND_SMALL, 0, 16));
 	self->counted = engine_count(MOVED_ANYHOW);
+	self->calls = engine_count("calls");
 }
 
 FIXTURE_TEARDOWN(faults)
 {
 	space_close(&self->space);
+	if (!_metadata->exit_code)
+		EXPECT_ENGINE(1, "calls", self->calls);
 }
 
 /* Start a reader of destination page @n, which is to show pattern @id, and see it fault. */
@@ -222,6 +226,7 @@ FIXTURE(changing)
 {
 	struct space space;
 	char *victim;
+	long long calls;
 };
 
 FIXTURE_VARIANT(changing)
@@ -282,11 +287,14 @@ FIXTURE_SETUP(changing)
 	fill_pages(self->victim, 4, 1);
 	ASSERT_EQ(0, uffd_register(self->space.uffd, self->victim, 4 * PAGE,
 				   UFFDIO_REGISTER_MODE_MISSING));
+	self->calls = engine_count("calls");
 }
 
 FIXTURE_TEARDOWN(changing)
 {
 	space_close(&self->space);
+	if (!_metadata->exit_code)
+		EXPECT_ENGINE(1, "calls", self->calls);
 }
 
 struct changer {
@@ -331,6 +339,7 @@ TEST_F_TIMEOUT(changing, V5_eagain_until_read, PATIENCE)
 FIXTURE(protected)
 {
 	struct space space;
+	long long calls;
 };
 
 FIXTURE_VARIANT(protected)
@@ -368,11 +377,14 @@ FIXTURE_SETUP(protected)
 	ASSERT_TRUE(all_pages(s->src, PMD_PAGES, PM_UFFD_WP, PM_UFFD_WP));
 	if (variant->keeps)
 		ASSERT_EQ(0, uffd_register(s->uffd, s->dst, PMD, mode));
+	self->calls = engine_count("calls");
 }
 
 FIXTURE_TEARDOWN(protected)
 {
 	space_close(&self->space);
+	if (!_metadata->exit_code)
+		EXPECT_ENGINE(1, "calls", self->calls);
 }
 
 static void *write_page(void *page)

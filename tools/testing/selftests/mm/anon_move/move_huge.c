@@ -17,6 +17,7 @@ FIXTURE(huge)
 {
 	struct space space;
 	long long counted;
+	long long calls;
 };
 
 FIXTURE_SETUP(huge)
@@ -29,11 +30,14 @@ FIXTURE_SETUP(huge)
 		SKIP(return, "%s", missing);
 	ASSERT_EQ(0, space_open(&self->space, AREA, 0));
 	self->counted = engine_count("moved_pmd");
+	self->calls = engine_count("calls");
 }
 
 FIXTURE_TEARDOWN(huge)
 {
 	space_close(&self->space);
+	if (!_metadata->exit_code)
+		EXPECT_ENGINE(1, "calls", self->calls);
 }
 
 static struct moved move(struct space *s, size_t dst, size_t src, size_t pages)

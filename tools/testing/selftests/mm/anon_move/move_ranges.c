@@ -12,6 +12,7 @@
 FIXTURE(ranges)
 {
 	struct space space;
+	long long calls;
 };
 
 FIXTURE_SETUP(ranges)
@@ -21,11 +22,14 @@ FIXTURE_SETUP(ranges)
 	if (missing)
 		SKIP(return, "%s", missing);
 	ASSERT_EQ(0, space_open(&self->space, AREA, 0));
+	self->calls = engine_count("calls");
 }
 
 FIXTURE_TEARDOWN(ranges)
 {
 	space_close(&self->space);
+	if (!_metadata->exit_code)
+		EXPECT_ENGINE(1, "calls", self->calls);
 }
 
 static struct moved move(struct space *s, size_t dst, size_t src, size_t pages)

@@ -21,6 +21,7 @@ FIXTURE(shared)
 	struct space space;
 	size_t pages;		/* that are to move */
 	long long counted;
+	long long calls;
 };
 
 FIXTURE_VARIANT(shared)
@@ -43,11 +44,14 @@ FIXTURE_SETUP(shared)
 	ASSERT_EQ(0, space_open(&self->space, AREA, 0));
 	ASSERT_EQ(0, make_kind(&self->space, variant->kind, 0, self->pages));
 	self->counted = engine_count(MOVED_ANYHOW);
+	self->calls = engine_count("calls");
 }
 
 FIXTURE_TEARDOWN(shared)
 {
 	space_close(&self->space);
+	if (!_metadata->exit_code)
+		EXPECT_ENGINE(1, "calls", self->calls);
 }
 
 /* The move is refused for that reason, and no entry and no byte changes. */
@@ -233,6 +237,7 @@ TEST_F_TIMEOUT(shared, last_page_pinned, PATIENCE)
 FIXTURE(small)
 {
 	struct space space;
+	long long calls;
 };
 
 FIXTURE_SETUP(small)
@@ -242,11 +247,14 @@ FIXTURE_SETUP(small)
 	if (missing)
 		SKIP(return, "%s", missing);
 	ASSERT_EQ(0, space_open(&self->space, AREA, 0));
+	self->calls = engine_count("calls");
 }
 
 FIXTURE_TEARDOWN(small)
 {
 	space_close(&self->space);
+	if (!_metadata->exit_code)
+		EXPECT_ENGINE(1, "calls", self->calls);
 }
 
 /* Takes a reference, not a pin, on the page into a pipe. */

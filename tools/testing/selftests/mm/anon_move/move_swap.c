@@ -13,6 +13,7 @@ FIXTURE(swap)
 {
 	struct space space;
 	long long counted;
+	long long calls;
 };
 
 FIXTURE_VARIANT(swap)
@@ -34,11 +35,14 @@ FIXTURE_SETUP(swap)
 	ASSERT_EQ(0, space_open(&self->space, AREA, 0));
 	ASSERT_EQ(0, make_kind(&self->space, variant->kind, 0, MADE));
 	self->counted = engine_count("moved_swap");
+	self->calls = engine_count("calls");
 }
 
 FIXTURE_TEARDOWN(swap)
 {
 	space_close(&self->space);
+	if (!_metadata->exit_code)
+		EXPECT_ENGINE(1, "calls", self->calls);
 }
 
 /* Pages 3..42 to 8..47: neither a whole folio nor aligned alike. */
@@ -88,6 +92,7 @@ TEST_F_TIMEOUT(swap, R10_out_and_in_again, PATIENCE)
 FIXTURE(pressure)
 {
 	struct space space;
+	long long calls;
 };
 
 FIXTURE_SETUP(pressure)
@@ -98,11 +103,14 @@ FIXTURE_SETUP(pressure)
 	if (missing)
 		SKIP(return, "%s", missing);
 	ASSERT_EQ(0, space_open(&self->space, AREA, 0));
+	self->calls = engine_count("calls");
 }
 
 FIXTURE_TEARDOWN(pressure)
 {
 	space_close(&self->space);
+	if (!_metadata->exit_code)
+		EXPECT_ENGINE(1, "calls", self->calls);
 }
 
 /* O10: each page has its old bytes or was dropped; there is no third. */
