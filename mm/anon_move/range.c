@@ -142,21 +142,29 @@ static enum anon_move_stop make_dst_pmd(struct anon_move *am, struct anon_move_b
 	return ANON_MOVE_DONE;
 }
 
-static enum anon_move_stop step_table(struct anon_move *am, struct anon_move_batch *b)
+/* The source has a page table; no table, of any level, for the holes it begins with (O4). */
+static bool pass_leading_holes(struct anon_move *am, struct anon_move_batch *b)
 {
-	struct mm_struct *mm = am->req->mm;
-	enum anon_move_stop stop;
+	pmd_t *dst_pmd;
 	long holes;
 
-	if (pmd_none(pmdp_get_lockless(b->dst_pmd)) && anon_move_holes_allowed(am)) {
-		/* No table in the destination for holes alone (O4). */
-		holes = leading_none(mm, b->src_pmd, b->src, b->size);
-		if (holes > 0) {
-			pass_holes(am, holes * PAGE_SIZE);
-			return ANON_MOVE_DONE;
-		}
-	}
-	if (pte_alloc(mm, b->dst_pmd))
+	if (!anon_move_holes_allowed(am))
+		return false;
+	dst_pmd = mm_find_pmd(am->req->mm, b->dst);
+	if (dst_pmd && !pmd_none(pmdp_get_lockless(dst_pmd)))
+		return false;
+	holes = leading_none(am->req->mm, b->src_pmd, b->src, b->size);
+	if (holes <= 0)
+		return false;
+	pass_holes(am, holes * PAGE_SIZE);
+	return true;
+}
+
+static enum anon_move_stop step_table(struct anon_move *am, struct anon_move_batch *b)
+{
+	enum anon_move_stop stop;
+
+	if (pte_alloc(am->req->mm, b->dst_pmd))
 		return ANON_MOVE_NOMEM;
 
 	stop = anon_move_ptes(am, b);
@@ -184,6 +192,8 @@ static enum anon_move_stop step(struct anon_move *am)
 	pmd = b.src_pmd ? pmdp_get_lockless(b.src_pmd) : __pmd(0);
 	if (pmd_none(pmd))
 		return step_hole(am, &b);
+	if (!anon_move_pmd_huge(pmd) && pass_leading_holes(am, &b))
+		return ANON_MOVE_DONE;
 
 	stop = make_dst_pmd(am, &b);
 	if (stop)
