@@ -134,6 +134,7 @@ bool anon_move_writer_waits(struct anon_move *am);
 enum anon_move_stop anon_move_ptes(struct anon_move *am, struct anon_move_batch *b);
 
 /* folio.c */
+enum anon_move_stop anon_move_judge(struct page *page);
 enum anon_move_stop anon_move_claim(struct anon_move *am, struct page *page);
 void anon_move_drop(struct folio *folio, enum anon_move_stop stop);
 void anon_move_reindex(struct anon_move *am, struct folio *folio,

@@ -26,7 +26,7 @@ static pmd_t make_moved_pmd(pmd_t pmd, struct vm_area_struct *dst_vma)
  * alive. A THP is taken apart only when some of it will move; a shared or
  * pinned one stays huge (V8). A migrating one may be either when it is back.
  */
-static enum anon_move_stop judge(pmd_t pmd)
+static enum anon_move_stop judge_pmd(pmd_t pmd)
 {
 	if (is_pmd_migration_entry(pmd))
 		return ANON_MOVE_MIGRATING;
@@ -34,11 +34,7 @@ static enum anon_move_stop judge(pmd_t pmd)
 		return ANON_MOVE_HOLE;
 	if (is_huge_zero_pmd(pmd))
 		return ANON_MOVE_DONE;
-	if (!folio_test_anon(pmd_folio(pmd)) || !PageAnonExclusive(pmd_page(pmd)))
-		return ANON_MOVE_SHARED;
-	if (folio_maybe_dma_pinned(pmd_folio(pmd)))
-		return ANON_MOVE_PINNED;
-	return ANON_MOVE_DONE;
+	return anon_move_judge(pmd_page(pmd));
 }
 
 /* Nothing about the huge zero page depends on where it is mapped: no claim, no lock (R2, R16). */
@@ -46,7 +42,7 @@ static enum anon_move_stop claim_huge(struct anon_move_batch *b, pmd_t pmd)
 {
 	enum anon_move_stop stop;
 
-	stop = judge(pmd);
+	stop = judge_pmd(pmd);
 	if (stop || is_huge_zero_pmd(pmd))
 		return stop;
 	if (!b->anon_vma)
@@ -134,7 +130,7 @@ enum anon_move_stop anon_move_pmd(struct anon_move *am, struct anon_move_batch *
 	if (!ptl)
 		return ANON_MOVE_RACED;
 	__acquire(ptl); /* which pmd_trans_huge_lock() does not tell sparse */
-	stop = judge(*b->src_pmd);
+	stop = judge_pmd(*b->src_pmd);
 	spin_unlock(ptl);
 
 	if (stop)
