@@ -121,6 +121,27 @@ static inline bool anon_move_holes_allowed(const struct anon_move *am)
 	return am->req->flags & ANON_MOVE_ALLOW_HOLES;
 }
 
+/**
+ * anon_move_judge() - may the folio of this page move with it?
+ * @folio: the folio of @page
+ * @page: what the source entry maps
+ *
+ * Judges by the page, not by the folio's head: half of a large folio may be
+ * shared with a child, and not the other half (REGRESSIONS O1). Asked before
+ * anything is split, so that what may not move stays as large as it was (V8).
+ *
+ * Context: the lock of the entry, which is what keeps the folio alive.
+ * Return: %ANON_MOVE_DONE, %ANON_MOVE_SHARED or %ANON_MOVE_PINNED.
+ */
+static inline enum anon_move_stop anon_move_judge(struct folio *folio, struct page *page)
+{
+	if (!folio_test_anon(folio) || !PageAnonExclusive(page))
+		return ANON_MOVE_SHARED;
+	if (folio_maybe_dma_pinned(folio))
+		return ANON_MOVE_PINNED;
+	return ANON_MOVE_DONE;
+}
+
 /* range.c */
 void anon_move_batch_begin(struct anon_move *am, struct anon_move_batch *b);
 void anon_move_batch_end(struct anon_move *am, struct anon_move_batch *b);
@@ -134,7 +155,6 @@ bool anon_move_writer_waits(struct anon_move *am);
 enum anon_move_stop anon_move_ptes(struct anon_move *am, struct anon_move_batch *b);
 
 /* folio.c */
-enum anon_move_stop anon_move_judge(struct page *page);
 enum anon_move_stop anon_move_claim(struct anon_move *am, struct page *page);
 void anon_move_drop(struct folio *folio, enum anon_move_stop stop);
 void anon_move_reindex(struct anon_move *am, struct folio *folio,

@@ -6,26 +6,6 @@
 #include "anon_move.h"
 
 /**
- * anon_move_judge() - may the folio of this page move with it?
- * @page: what the source entry maps, NULL if it has no struct page to speak of
- *
- * Judges by the page, not by the folio's head: half of a large folio may be
- * shared with a child, and not the other half (REGRESSIONS O1). Asked before
- * anything is split, so that what may not move stays as large as it was (V8).
- *
- * Context: the lock of the entry, which is what keeps the folio alive.
- * Return: %ANON_MOVE_DONE, %ANON_MOVE_SHARED or %ANON_MOVE_PINNED.
- */
-enum anon_move_stop anon_move_judge(struct page *page)
-{
-	if (!page || !PageAnon(page) || !PageAnonExclusive(page))
-		return ANON_MOVE_SHARED;
-	if (folio_maybe_dma_pinned(page_folio(page)))
-		return ANON_MOVE_PINNED;
-	return ANON_MOVE_DONE;
-}
-
-/**
  * anon_move_claim() - lock the folio of a page if the page may move
  * @am: the move; @am->folio is set for a folio to wait for or to split
  * @page: what the source entry maps, NULL if it has no struct page to speak of
@@ -41,12 +21,15 @@ enum anon_move_stop anon_move_judge(struct page *page)
  */
 enum anon_move_stop anon_move_claim(struct anon_move *am, struct page *page)
 {
-	enum anon_move_stop stop = anon_move_judge(page);
+	enum anon_move_stop stop;
 	struct folio *folio;
 
+	if (!page)
+		return ANON_MOVE_SHARED;
+	folio = page_folio(page);
+	stop = anon_move_judge(folio, page);
 	if (stop)
 		return stop;
-	folio = page_folio(page);
 	if (!folio_trylock(folio)) {
 		if (!folio_test_large(folio)) {
 			folio_get(folio);

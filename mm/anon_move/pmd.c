@@ -34,7 +34,7 @@ static enum anon_move_stop judge_pmd(pmd_t pmd)
 		return ANON_MOVE_HOLE;
 	if (is_huge_zero_pmd(pmd))
 		return ANON_MOVE_DONE;
-	return anon_move_judge(pmd_page(pmd));
+	return anon_move_judge(pmd_folio(pmd), pmd_page(pmd));
 }
 
 /* Nothing about the huge zero page depends on where it is mapped: no claim, no lock (R2, R16). */
