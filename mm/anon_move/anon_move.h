@@ -21,7 +21,7 @@ enum anon_move_stop {
 	ANON_MOVE_HOLE,
 	ANON_MOVE_SHARED,	/* not exclusive to this mapping */
 	ANON_MOVE_PINNED,
-	ANON_MOVE_SWAP_LARGE,	/* a large folio in the swap cache */
+	ANON_MOVE_CACHED,	/* a large folio is to leave the swap cache first */
 	ANON_MOVE_MARKER,	/* poison and the like */
 	ANON_MOVE_NOMEM,
 	ANON_MOVE_KILLED,
@@ -83,16 +83,48 @@ struct anon_move {
 };
 
 /**
+ * struct anon_move_desk - where a CPU keeps what its batch will install
+ * @lock: for all of it; innermost, after the page-table locks
+ * @from: an entry that was taken
+ * @from_step: difference to one for the next frame; see anon_move_pte_step()
+ * @pfn: frame number of @from
+ * @to: what @from becomes in a VMA with @prot and @flags
+ * @to_step: difference to one for the next frame
+ * @prot: protection of the destination
+ * @flags: flags of the destination
+ * @moved: what the entries of the batch become; none where nothing is to be installed
+ *
+ * Most entries differ from the one before by the frame alone. What does not
+ * depend on it is worked out once, not for each entry, not even for each call.
+ */
+struct anon_move_desk {
+	local_lock_t lock;
+	pte_t from;
+	u64 from_step;
+	unsigned long pfn;
+	pte_t to;
+	u64 to_step;
+	pgprot_t prot;
+	vm_flags_t flags;
+	pte_t moved[MAX_PTRS_PER_PTE];
+};
+
+/**
  * struct anon_move_batch - what one hold of the two page-table locks moves
  * @dst: address of the first destination entry
  * @src: address of the first source entry
  * @dst_pmd: what maps @dst
  * @src_pmd: what maps @src
  * @size: bytes both ranges have left in these two PMDs; the most a batch moves
- * @nr: entries collected, then entries moved
- * @flush: a cleared entry may be in a TLB
+ * @max: entries that fit into it
+ * @nr: entries moved
+ * @flush: a page was taken, so a TLB may still have its old entry
+ * @large: a large folio was taken
+ * @whole: a large folio's first entry, dirty and accessed if any of its entries was
+ * @mixed: its entries differed
+ * @desk: of the CPU that the batch runs on
  * @stop: why the batch ended before its last entry
- * @anon_vma: write-locked (its root), NULL while the source VMA has none
+ * @anon_vma: write-locked (its root), NULL if it need not be; see anon_move_lock_rmap()
  * @range: mmu notifier range over the source
  * @dst_ptl: page-table lock of the destination
  * @src_ptl: page-table lock of the source; may be @dst_ptl
@@ -105,8 +137,13 @@ struct anon_move_batch {
 	pmd_t *dst_pmd;
 	pmd_t *src_pmd;
 	unsigned long size;
+	unsigned int max;
 	unsigned int nr;
 	bool flush;
+	bool large;
+	pte_t whole;
+	bool mixed;
+	struct anon_move_desk *desk;
 	enum anon_move_stop stop;
 	struct anon_vma *anon_vma;
 	struct mmu_notifier_range range;
@@ -116,10 +153,41 @@ struct anon_move_batch {
 	pte_t *src_pte;
 };
 
+static inline unsigned long anon_move_dst(const struct anon_move_batch *b, unsigned int i)
+{
+	return b->dst + i * PAGE_SIZE;
+}
+
+static inline unsigned long anon_move_src(const struct anon_move_batch *b, unsigned int i)
+{
+	return b->src + i * PAGE_SIZE;
+}
+
+/* For those who return how many entries they took. */
+static inline unsigned int anon_move_end(struct anon_move_batch *b, enum anon_move_stop stop)
+{
+	b->stop = stop;
+	return 0;
+}
+
+/*
+ * Is there not room for @nr entries from @i on only because of the distance
+ * between overlapping ranges? Then there is in the next batch.
+ */
+static inline bool anon_move_next_has_room(const struct anon_move_batch *b,
+					   unsigned int i, unsigned int nr)
+{
+	return i && nr > b->max - i && nr <= b->max && b->max < b->size >> PAGE_SHIFT;
+}
+
 static inline bool anon_move_holes_allowed(const struct anon_move *am)
 {
 	return am->req->flags & ANON_MOVE_ALLOW_HOLES;
 }
+
+/* What the inline functions below call: folio.c, ptes.c */
+enum anon_move_stop anon_move_busy(struct anon_move *am, struct folio *folio);
+void anon_move_learn(struct anon_move_desk *desk, struct vm_area_struct *dst_vma, pte_t pte);
 
 /**
  * anon_move_judge() - may the folio of this page move with it?
@@ -127,19 +195,137 @@ static inline bool anon_move_holes_allowed(const struct anon_move *am)
  * @page: what the source entry maps
  *
  * Judges by the page, not by the folio's head: half of a large folio may be
- * shared with a child, and not the other half (REGRESSIONS O1). Asked before
- * anything is split, so that what may not move stays as large as it was (V8).
+ * shared with a child, and not the other half (REGRESSIONS O1).
  *
  * Context: the lock of the entry, which is what keeps the folio alive.
- * Return: %ANON_MOVE_DONE, %ANON_MOVE_SHARED or %ANON_MOVE_PINNED.
+ * Return: %ANON_MOVE_DONE or %ANON_MOVE_SHARED.
  */
 static inline enum anon_move_stop anon_move_judge(struct folio *folio, struct page *page)
 {
-	if (!folio_test_anon(folio) || !PageAnonExclusive(page))
-		return ANON_MOVE_SHARED;
-	if (folio_maybe_dma_pinned(folio))
-		return ANON_MOVE_PINNED;
-	return ANON_MOVE_DONE;
+	return folio_test_anon(folio) && anon_move_exclusive(page) ?
+		ANON_MOVE_DONE : ANON_MOVE_SHARED;
+}
+
+/**
+ * anon_move_lock_rmap() - keep out who walks the reverse map of a folio unlocked
+ * @am: the move
+ * @b: the batch
+ *
+ * Between a batch's first entry and its last, folios say that they are where
+ * they are not mapped yet. Nobody notices whose walk begins with the folio
+ * lock; with CONFIG_RMAP_WALKERS_LOCK_FOLIO that is everybody, and no lock is
+ * taken here. In other bases folio_referenced(), page_idle and DAMON walk
+ * without it. Every anon_vma of the source VMA has the same root, so one lock
+ * then serves all of its folios.
+ *
+ * Context: VMAs read-locked; may sleep.
+ */
+static inline void anon_move_lock_rmap(struct anon_move *am, struct anon_move_batch *b)
+{
+	if (!IS_ENABLED(CONFIG_ANON_MOVE_LOCK_ANON_VMA))
+		return;
+	/* A fault under the VMA lock may set it at any time, but only once. */
+	b->anon_vma = READ_ONCE(am->src_vma->anon_vma);
+	if (b->anon_vma)
+		anon_vma_lock_write(b->anon_vma);
+}
+
+static inline void anon_move_unlock_rmap(struct anon_move_batch *b)
+{
+	if (IS_ENABLED(CONFIG_ANON_MOVE_LOCK_ANON_VMA) && b->anon_vma)
+		anon_vma_unlock_write(b->anon_vma);
+}
+
+/* False for a page faulted in after the batch had found no anon_vma to lock. */
+static inline bool anon_move_rmap_locked(const struct anon_move_batch *b)
+{
+	return !IS_ENABLED(CONFIG_ANON_MOVE_LOCK_ANON_VMA) || b->anon_vma;
+}
+
+/**
+ * anon_move_lock() - lock a folio that may move
+ * @am: the move; @am->folio is set if there is a folio to wait for
+ * @b: the batch
+ * @folio: the folio
+ *
+ * The entry keeps a mapped folio alive: no reference is needed.
+ *
+ * Context: the source's page-table lock.
+ * Return: %ANON_MOVE_DONE with the folio locked, %ANON_MOVE_RACED or
+ *	   %ANON_MOVE_LOCKED.
+ */
+static inline enum anon_move_stop anon_move_lock(struct anon_move *am, struct anon_move_batch *b,
+						 struct folio *folio)
+{
+	if (!anon_move_rmap_locked(b))
+		return ANON_MOVE_RACED;
+	if (likely(folio_trylock(folio)))
+		return ANON_MOVE_DONE;
+	return anon_move_busy(am, folio);
+}
+
+/**
+ * anon_move_pinned() - was the folio pinned before its entry was cleared?
+ * @folio: the folio
+ *
+ * Either GUP-fast finds the entry gone when it looks again after raising the
+ * reference count, or the raised count is seen here (REGRESSIONS R3, R4).
+ *
+ * Context: the entry was just cleared, under its lock.
+ * Return: true if the entry must be put back.
+ */
+static inline bool anon_move_pinned(struct folio *folio)
+{
+	/* Pairs with what orders the reference before the second look in gup_fast(). */
+	smp_mb();
+	return folio_maybe_dma_pinned(folio);
+}
+
+/**
+ * anon_move_reindex() - tell the reverse map where a folio is now
+ * @am: the move
+ * @folio: locked; its entries cleared, the pin check passed
+ * @addr: address of its first page in the destination
+ *
+ * Context: the source's page-table lock, as no TLB has been flushed yet: the
+ *	    folio must not be looked for in the destination before it has.
+ */
+static inline void anon_move_reindex(struct anon_move *am, struct folio *folio, unsigned long addr)
+{
+	WRITE_ONCE(folio->index, linear_page_index(am->dst_vma, addr));
+	/* A walker that finds the new anon_vma is not held off by the old one's lock. */
+	smp_wmb();
+	folio_move_anon_rmap(folio, am->dst_vma);
+}
+
+/* What @pte becomes, whose frame number is @pfn. */
+static inline pte_t anon_move_moved(struct anon_move_desk *desk, struct vm_area_struct *dst_vma,
+				    pte_t pte, unsigned long pfn)
+{
+	u64 distance = (u64)pfn - desk->pfn;
+
+	if (unlikely(!pte_same(pte, anon_move_pte_add(desk->from, distance * desk->from_step)))) {
+		anon_move_learn(desk, dst_vma, pte);
+		distance = 0;
+	}
+	return anon_move_pte_add(desk->to, distance * desk->to_step);
+}
+
+/**
+ * anon_move_send() - see a folio off that was taken from the source
+ * @am: the move
+ * @b: the batch; says what to install when all TLBs are flushed
+ * @i: index of its first entry
+ * @folio: the folio, locked; its entries cleared, not pinned
+ * @pte: its first entry, as it was
+ *
+ * Context: both page-table locks.
+ */
+static inline void anon_move_send(struct anon_move *am, struct anon_move_batch *b,
+				  unsigned int i, struct folio *folio, pte_t pte)
+{
+	anon_move_reindex(am, folio, anon_move_dst(b, i));
+	b->desk->moved[i] = anon_move_moved(b->desk, am->dst_vma, pte, folio_pfn(folio));
 }
 
 /* range.c */
@@ -155,17 +341,18 @@ bool anon_move_writer_waits(struct anon_move *am);
 enum anon_move_stop anon_move_ptes(struct anon_move *am, struct anon_move_batch *b);
 
 /* folio.c */
-enum anon_move_stop anon_move_claim(struct anon_move *am, struct page *page);
-void anon_move_drop(struct folio *folio, enum anon_move_stop stop);
-void anon_move_reindex(struct anon_move *am, struct folio *folio,
-		       unsigned long addr);
-enum anon_move_stop anon_move_split(struct anon_move *am);
 void anon_move_wait(struct anon_move *am, enum anon_move_stop stop);
 
+/* large.c */
+unsigned int anon_move_take_large(struct anon_move *am, struct anon_move_batch *b,
+				  unsigned int i, struct folio *folio, struct page *page);
+enum anon_move_stop anon_move_split(struct anon_move *am);
+enum anon_move_stop anon_move_uncache(struct anon_move *am);
+void anon_move_reclaim(struct folio *folio);
+
 /* swap.c */
-enum anon_move_stop anon_move_check_swap(pte_t pte);
-enum anon_move_stop anon_move_swap(struct anon_move *am, struct anon_move_batch *b,
-				   unsigned int i, pte_t pte);
+unsigned int anon_move_swap(struct anon_move *am, struct anon_move_batch *b,
+			    unsigned int i, pte_t pte);
 
 /* pmd.c */
 #ifdef CONFIG_TRANSPARENT_HUGEPAGE

@@ -7,6 +7,7 @@
 
 #include <linux/anon_move.h>
 #include <linux/hugetlb.h>
+#include <linux/local_lock.h>
 #include <linux/mm.h>
 #include <linux/mm_inline.h>
 #include <linux/mmap_lock.h>
@@ -39,7 +40,40 @@ static inline void anon_move_mapped(void)
 /* Not none and not a page table: a huge page, or one that migrates. */
 static inline bool anon_move_pmd_huge(pmd_t pmd)
 {
-	return is_swap_pmd(pmd) || pmd_trans_huge(pmd) || pmd_devmap(pmd);
+	return !pmd_none(pmd) && (!pmd_present(pmd) || pmd_leaf(pmd));
+}
+
+/*
+ * Is this present entry of an anonymous VMA not that of a page to speak of? It
+ * is the zero page then. This is what is left of vm_normal_page() when
+ * VM_PFNMAP and VM_MIXEDMAP are ruled out.
+ */
+static inline bool anon_move_pte_special(pte_t pte)
+{
+	if (IS_ENABLED(CONFIG_ARCH_HAS_PTE_SPECIAL))
+		return pte_special(pte);
+	return is_zero_pfn(pte_pfn(pte));
+}
+
+/*
+ * The values of entries that differ by the frame alone lie this far apart for
+ * each frame: pte_next_pfn() asks anew each time which way an architecture
+ * writes it (x86 inverts the frames of entries that are not to be accessed).
+ */
+static inline u64 anon_move_pte_step(pte_t pte)
+{
+	return (u64)pte_val(pte_next_pfn(pte)) - pte_val(pte);
+}
+
+static inline pte_t anon_move_pte_add(pte_t pte, u64 step)
+{
+	return __pte(pte_val(pte) + step);
+}
+
+/* PageAnonExclusive() of a page that is not of hugetlbfs, which need not be asked for each. */
+static inline bool anon_move_exclusive(struct page *page)
+{
+	return READ_ONCE(page->flags) & BIT(PG_anon_exclusive);
 }
 
 /* Whether the slot of a swap entry, pinned by its page-table lock, has a folio in the cache. */

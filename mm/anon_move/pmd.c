@@ -28,26 +28,19 @@ static pmd_t make_moved_pmd(pmd_t pmd, struct vm_area_struct *dst_vma)
  */
 static enum anon_move_stop judge_pmd(pmd_t pmd)
 {
-	if (is_pmd_migration_entry(pmd))
-		return ANON_MOVE_MIGRATING;
-	if (!pmd_trans_huge(pmd))
-		return ANON_MOVE_HOLE;
-	if (is_huge_zero_pmd(pmd))
-		return ANON_MOVE_DONE;
-	return anon_move_judge(pmd_folio(pmd), pmd_page(pmd));
-}
-
-/* Nothing about the huge zero page depends on where it is mapped: no claim, no lock (R2, R16). */
-static enum anon_move_stop claim_huge(struct anon_move_batch *b, pmd_t pmd)
-{
 	enum anon_move_stop stop;
 
-	stop = judge_pmd(pmd);
-	if (stop || is_huge_zero_pmd(pmd))
-		return stop;
-	if (!b->anon_vma)
+	if (is_pmd_migration_entry(pmd))
+		return ANON_MOVE_MIGRATING;
+	/* Split or zapped since the walk looked. */
+	if (!pmd_trans_huge(pmd))
 		return ANON_MOVE_RACED;
-	return folio_trylock(pmd_folio(pmd)) ? ANON_MOVE_DONE : ANON_MOVE_LOCKED;
+	if (is_huge_zero_pmd(pmd))
+		return ANON_MOVE_DONE;
+	stop = anon_move_judge(pmd_folio(pmd), pmd_page(pmd));
+	if (!stop && folio_maybe_dma_pinned(pmd_folio(pmd)))
+		return ANON_MOVE_PINNED;
+	return stop;
 }
 
 /* Both PMD locks held; the folio, if there is one, is locked. */
@@ -59,9 +52,7 @@ static enum anon_move_stop move_claimed(struct anon_move *am, struct anon_move_b
 	b->flush = true;
 	anon_move_count(ANON_MOVE_FLUSHES, 1);
 	if (!is_huge_zero_pmd(pmd)) {
-		/* As for GUP-fast on a single page: see flush() in ptes.c. */
-		smp_mb();
-		if (folio_maybe_dma_pinned(pmd_folio(pmd))) {
+		if (anon_move_pinned(pmd_folio(pmd))) {
 			set_pmd_at(mm, b->src, b->src_pmd, pmd);
 			return ANON_MOVE_PINNED;
 		}
@@ -76,22 +67,24 @@ static enum anon_move_stop move_claimed(struct anon_move *am, struct anon_move_b
 static enum anon_move_stop move_locked(struct anon_move *am, struct anon_move_batch *b)
 {
 	pmd_t pmd = *b->src_pmd;
+	bool zero = is_huge_zero_pmd(pmd);
 	enum anon_move_stop stop;
 
-	/* Split, zapped or set to migrate since the walk looked. */
-	if (!pmd_trans_huge(pmd) || !pmd_none(*b->dst_pmd))
+	if (!pmd_none(*b->dst_pmd))
 		return ANON_MOVE_RACED;
-	stop = claim_huge(b, pmd);
+	stop = judge_pmd(pmd);
+	/* Nothing about the huge zero page depends on where it is mapped: no lock (R2, R16). */
+	if (!stop && !zero)
+		stop = anon_move_lock(am, b, pmd_folio(pmd));
 	if (stop)
 		return stop;
 
 	stop = move_claimed(am, b);
-	if (!is_huge_zero_pmd(pmd))
+	if (!zero)
 		folio_unlock(pmd_folio(pmd));
 	if (!stop) {
 		b->nr = HPAGE_PMD_NR;
-		anon_move_count(is_huge_zero_pmd(pmd) ? ANON_MOVE_MOVED_ZERO : ANON_MOVE_MOVED_PMD,
-				HPAGE_PMD_NR);
+		anon_move_count(zero ? ANON_MOVE_MOVED_ZERO : ANON_MOVE_MOVED_PMD, HPAGE_PMD_NR);
 	}
 	return stop;
 }
@@ -124,19 +117,16 @@ static enum anon_move_stop move_whole(struct anon_move *am, struct anon_move_bat
  */
 enum anon_move_stop anon_move_pmd(struct anon_move *am, struct anon_move_batch *b)
 {
-	spinlock_t *ptl = pmd_trans_huge_lock(b->src_pmd, am->src_vma);
 	enum anon_move_stop stop;
+	spinlock_t *ptl; /* of the source PMD */
 
-	if (!ptl)
-		return ANON_MOVE_RACED;
-	__acquire(ptl); /* which pmd_trans_huge_lock() does not tell sparse */
-	stop = judge_pmd(*b->src_pmd);
-	spin_unlock(ptl);
-
-	if (stop)
-		return stop;
 	if (b->size == HPAGE_PMD_SIZE && pmd_none(pmdp_get_lockless(b->dst_pmd)))
 		return move_whole(am, b);
-	split_huge_pmd(am->src_vma, b->src_pmd, b->src);
-	return ANON_MOVE_DONE;
+
+	ptl = pmd_lock(am->req->mm, b->src_pmd);
+	stop = judge_pmd(*b->src_pmd);
+	spin_unlock(ptl);
+	if (!stop)
+		split_huge_pmd(am->src_vma, b->src_pmd, b->src);
+	return stop;
 }

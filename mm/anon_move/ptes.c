@@ -1,240 +1,201 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A run of page table entries: collect and park, flush once, install. Touches two page tables.
+ * A run of page table entries: take, flush once, install. Touches two page tables.
  *
- *	          collect              flush            install
- *	source    page -> parked       (no CPU can      parked -> none
- *	                                write the
- *	dest.     none                  page)           none   -> page
+ *	          take              flush            install
+ *	source    page -> none      (no CPU can
+ *	                             write the
+ *	dest.                        page)           none -> page
  *
- * A parked entry is a migration entry that never leaves the two page-table
- * locks. It keeps frame number, dirty, accessed and the like where they were,
- * so a batch of any length needs no memory. Whoever faults on one finds the
- * page-table lock taken, and afterwards the entry gone.
+ * What an entry is to become waits in a table of this CPU meanwhile, so that a
+ * batch of any length allocates nothing. All that can fail fails while an entry
+ * is taken; once taken it is not put back.
  */
 
 #include "anon_move.h"
 
-static pte_t make_parked(pte_t pte, bool zero)
-{
-	unsigned long pfn = pte_pfn(pte);
-	swp_entry_t entry;
-	pte_t parked;
-
-	/* Only the zero page is parked as shared: that is what tells it from a folio. */
-	if (zero)
-		entry = make_readable_migration_entry(pfn);
-	else if (pte_write(pte))
-		entry = make_writable_migration_entry(pfn);
-	else
-		entry = make_readable_exclusive_migration_entry(pfn);
-	if (pte_young(pte))
-		entry = make_migration_entry_young(entry);
-	if (pte_dirty(pte))
-		entry = make_migration_entry_dirty(entry);
-
-	parked = swp_entry_to_pte(entry);
-	if (pte_soft_dirty(pte))
-		parked = pte_swp_mksoft_dirty(parked);
-	if (pte_uffd_wp(pte))
-		parked = pte_swp_mkuffd_wp(parked);
-	return parked;
-}
-
-static struct folio *parked_folio(pte_t parked)
-{
-	swp_entry_t entry = pte_to_swp_entry(parked);
-
-	if (is_readable_migration_entry(entry))
-		return NULL;
-	return pfn_folio(swp_offset_pfn(entry));
-}
-
-/* The present entry for @parked, read-only: who may write is the caller's to say. */
-static pte_t make_present(pte_t parked, struct vm_area_struct *vma)
-{
-	swp_entry_t entry = pte_to_swp_entry(parked);
-	pte_t pte = pfn_pte(swp_offset_pfn(entry), vma->vm_page_prot);
-
-	if (is_readable_migration_entry(entry))
-		pte = pte_mkspecial(pte);
-	if (!is_migration_entry_young(entry))
-		pte = pte_mkold(pte);
-	if (is_migration_entry_dirty(entry))
-		pte = pte_mkdirty(pte);
-	return pte;
-}
+static DEFINE_PER_CPU(struct anon_move_desk, anon_move_desk) = {
+	.lock = INIT_LOCAL_LOCK(lock),
+};
 
 /*
  * A page arrives soft-dirty, as mremap() has it (REGRESSIONS R12, O3), and
  * stays write-protected only where somebody listens for it (R18).
  */
-static pte_t make_moved(pte_t parked, bool zero, struct vm_area_struct *dst_vma)
+static pte_t make_moved(pte_t pte, struct vm_area_struct *dst_vma)
 {
-	pte_t pte = pte_mksoft_dirty(make_present(parked, dst_vma));
-
-	if (pte_swp_uffd_wp(parked) && userfaultfd_wp(dst_vma))
-		return pte_mkuffd_wp(pte);
-	return zero ? pte : pte_mkwrite(pte, dst_vma);
+	pte = pte_mksoft_dirty(pte_modify(pte, dst_vma->vm_page_prot));
+	if (pte_uffd_wp(pte)) {
+		if (userfaultfd_wp(dst_vma))
+			return pte;
+		pte = pte_clear_uffd_wp(pte);
+	}
+	return anon_move_pte_special(pte) ? pte : pte_mkwrite(pte, dst_vma);
 }
 
-/* As it was, but for a NUMA hint, which may as well be set anew. */
-static void unpark(struct anon_move *am, struct anon_move_batch *b, unsigned int i)
+/**
+ * anon_move_learn() - work out what an entry becomes that is like none before
+ * @desk: where to put the result
+ * @dst_vma: the destination
+ * @pte: the present source entry
+ *
+ * Context: @desk->lock.
+ */
+void anon_move_learn(struct anon_move_desk *desk, struct vm_area_struct *dst_vma, pte_t pte)
 {
-	pte_t parked = ptep_get(b->src_pte + i);
-	struct folio *folio;
-	pte_t pte;
+	desk->from = pte;
+	desk->from_step = anon_move_pte_step(pte);
+	desk->pfn = pte_pfn(pte);
+	desk->to = make_moved(pte, dst_vma);
+	desk->to_step = anon_move_pte_step(desk->to);
+}
 
-	if (pte_none(parked) || !is_migration_entry(pte_to_swp_entry(parked)))
+/* What an entry becomes depends on these two besides itself. */
+static void prepare_desk(struct anon_move_desk *desk, const struct vm_area_struct *dst_vma)
+{
+	if (pgprot_val(desk->prot) == pgprot_val(dst_vma->vm_page_prot) &&
+	    desk->flags == dst_vma->vm_flags)
 		return;
-
-	pte = make_present(parked, am->src_vma);
-	if (is_writable_migration_entry(pte_to_swp_entry(parked)))
-		pte = pte_mkwrite(pte, am->src_vma);
-	/* pte_mkdirty() marks both on some architectures. */
-	pte = pte_swp_soft_dirty(parked) ? pte_mksoft_dirty(pte) : pte_clear_soft_dirty(pte);
-	if (pte_swp_uffd_wp(parked))
-		pte = pte_mkuffd_wp(pte);
-	set_pte_at(am->req->mm, b->src + i * PAGE_SIZE, b->src_pte + i, pte);
-
-	folio = parked_folio(parked);
-	if (folio)
-		folio_unlock(folio);
+	desk->prot = dst_vma->vm_page_prot;
+	desk->flags = dst_vma->vm_flags;
+	desk->from = __pte(0);
+	desk->from_step = 0;
 }
 
-static enum anon_move_stop park(struct anon_move *am, struct anon_move_batch *b,
-				unsigned int i, pte_t pte)
+static unsigned int take_small(struct anon_move *am, struct anon_move_batch *b,
+			       unsigned int i, struct folio *folio)
 {
-	unsigned long addr = b->src + i * PAGE_SIZE;
-	bool zero = is_zero_pfn(pte_pfn(pte));
+	/* The CPU may set accessed and dirty up to this exchange: nothing is compared (V1). */
+	pte_t pte = ptep_get_and_clear(am->req->mm, anon_move_src(b, i), b->src_pte + i);
+
+	if (anon_move_pinned(folio)) {
+		set_pte_at(am->req->mm, anon_move_src(b, i), b->src_pte + i, pte);
+		folio_unlock(folio);
+		return anon_move_end(b, ANON_MOVE_PINNED);
+	}
+	anon_move_send(am, b, i, folio, pte);
+	/*
+	 * Who walks the reverse map from now on finds no entry until this batch
+	 * ends, as while mremap() moves one. Those who must find it take the
+	 * page-table lock to look (PVMW_SYNC), and so wait.
+	 */
+	folio_unlock(folio);
+	anon_move_count(ANON_MOVE_MOVED_SMALL, 1);
+	return 1;
+}
+
+/* Nothing is known of the zero page that could be wrong at another address. */
+static unsigned int take_special(struct anon_move *am, struct anon_move_batch *b,
+				 unsigned int i, pte_t pte)
+{
+	struct mm_struct *mm = am->req->mm;
+
+	if (!is_zero_pfn(pte_pfn(pte)))
+		return anon_move_end(b, ANON_MOVE_SHARED);
+	pte = ptep_get_and_clear(mm, anon_move_src(b, i), b->src_pte + i);
+	b->desk->moved[i] = make_moved(pte, am->dst_vma);
+	anon_move_count(ANON_MOVE_MOVED_ZERO, 1);
+	return 1;
+}
+
+static unsigned int take_present(struct anon_move *am, struct anon_move_batch *b,
+				 unsigned int i, pte_t pte)
+{
 	enum anon_move_stop stop;
+	struct folio *folio;
 	struct page *page;
 
-	if (!zero) {
-		/* Faulted in after the batch looked for an anon_vma to lock. */
-		if (!b->anon_vma)
-			return ANON_MOVE_RACED;
-		page = vm_normal_page(am->src_vma, addr, pte);
-		stop = anon_move_claim(am, page);
-		if (stop)
-			return stop;
-	}
-
-	/* The CPU may set accessed and dirty up to this exchange; never compare (V1). */
-	pte = ptep_get_and_clear(am->req->mm, addr, b->src_pte + i);
-	b->flush |= pte_accessible(am->req->mm, pte);
-	if (!zero && pte_dirty(pte) && !migration_entry_supports_ad())
-		folio_mark_dirty(page_folio(page));
-	set_pte_at(am->req->mm, addr, b->src_pte + i, make_parked(pte, zero));
-	return ANON_MOVE_DONE;
+	b->flush = true;
+	if (unlikely(anon_move_pte_special(pte)))
+		return take_special(am, b, i, pte);
+	page = pte_page(pte);
+	folio = page_folio(page);
+	stop = anon_move_judge(folio, page);
+	if (likely(!stop))
+		stop = anon_move_lock(am, b, folio);
+	if (unlikely(stop))
+		return anon_move_end(b, stop);
+	if (unlikely(folio_test_large(folio)))
+		return anon_move_take_large(am, b, i, folio, page);
+	return take_small(am, b, i, folio);
 }
 
-static enum anon_move_stop collect_one(struct anon_move *am, struct anon_move_batch *b,
-				       unsigned int i)
+static unsigned int take(struct anon_move *am, struct anon_move_batch *b, unsigned int i)
 {
 	pte_t pte;
 
 	if (!pte_none(ptep_get(b->dst_pte + i)))
-		return ANON_MOVE_EXISTS;
+		return anon_move_end(b, ANON_MOVE_EXISTS);
 
 	pte = ptep_get(b->src_pte + i);
-	if (pte_none(pte))
-		return anon_move_holes_allowed(am) ? ANON_MOVE_DONE : ANON_MOVE_HOLE;
-	if (!pte_present(pte))
-		return anon_move_check_swap(pte);
-	return park(am, b, i, pte);
+	if (likely(pte_present(pte)))
+		return take_present(am, b, i, pte);
+
+	if (!pte_none(pte))
+		return anon_move_swap(am, b, i, pte);
+	if (!anon_move_holes_allowed(am))
+		return anon_move_end(b, ANON_MOVE_HOLE);
+	b->desk->moved[i] = __pte(0);
+	anon_move_count(ANON_MOVE_HOLES, 1);
+	return 1;
 }
 
-static void collect(struct anon_move *am, struct anon_move_batch *b)
+static void take_all(struct anon_move *am, struct anon_move_batch *b)
 {
-	unsigned int i;
+	unsigned int i, nr;
 
 	arch_enter_lazy_mmu_mode();
-	for (i = 0; i < b->nr; i++) {
-		b->stop = collect_one(am, b, i);
-		if (b->stop)
+	for (i = 0; i < b->max; i += nr) {
+		nr = take(am, b, i);
+		if (!nr)
 			break;
 	}
 	arch_leave_lazy_mmu_mode();
 	b->nr = i;
-}
-
-static enum anon_move_stop install_parked(struct anon_move *am, struct anon_move_batch *b,
-					  unsigned int i, pte_t parked)
-{
-	struct folio *folio = parked_folio(parked);
-
-	if (folio) {
-		/* Pinned by GUP-fast before the entry was cleared (R3). */
-		if (folio_maybe_dma_pinned(folio))
-			return ANON_MOVE_PINNED;
-		anon_move_reindex(am, folio, b->dst + i * PAGE_SIZE);
-	}
-	pte_clear(am->req->mm, b->src + i * PAGE_SIZE, b->src_pte + i);
-	set_pte_at(am->req->mm, b->dst + i * PAGE_SIZE, b->dst_pte + i,
-		   make_moved(parked, !folio, am->dst_vma));
-	if (folio)
-		folio_unlock(folio);
-	anon_move_count(folio ? ANON_MOVE_MOVED_SMALL : ANON_MOVE_MOVED_ZERO, 1);
-	return ANON_MOVE_DONE;
-}
-
-static enum anon_move_stop install_one(struct anon_move *am, struct anon_move_batch *b,
-				       unsigned int i)
-{
-	pte_t pte = ptep_get(b->src_pte + i);
-
-	if (pte_none(pte)) {
-		anon_move_count(ANON_MOVE_HOLES, 1);
-		return ANON_MOVE_DONE;
-	}
-	if (is_migration_entry(pte_to_swp_entry(pte)))
-		return install_parked(am, b, i, pte);
-	return anon_move_swap(am, b, i, pte);
-}
-
-/* What can't be installed ends the batch; all behind it goes back where it was. */
-static void install(struct anon_move *am, struct anon_move_batch *b)
-{
-	enum anon_move_stop stop = ANON_MOVE_DONE;
-	struct folio *collected = am->folio;
-	unsigned int i, nr = b->nr;
-
-	am->folio = NULL;
-	arch_enter_lazy_mmu_mode();
-	for (i = 0; i < nr; i++) {
-		stop = install_one(am, b, i);
-		if (stop)
-			break;
-	}
-	b->nr = i;
-	for (; i < nr; i++)
-		unpark(am, b, i);
-	arch_leave_lazy_mmu_mode();
-
-	if (stop) {
-		anon_move_drop(collected, b->stop);
-		b->stop = stop;
-	} else {
-		am->folio = collected;
-	}
 }
 
 static void flush(struct anon_move *am, struct anon_move_batch *b)
 {
-	if (b->flush) {
-		/* The range variant takes it that page tables were freed. */
-		if (b->nr == 1)
-			flush_tlb_page(am->src_vma, b->src);
+	/* On x86 the range variant takes it that page tables were freed. */
+	if (b->nr == 1)
+		flush_tlb_page(am->src_vma, b->src);
+	else
+		flush_tlb_range(am->src_vma, b->src, anon_move_src(b, b->nr));
+	anon_move_count(ANON_MOVE_FLUSHES, 1);
+}
+
+static unsigned int install(struct mm_struct *mm, unsigned long addr, pte_t *ptep, pte_t pte)
+{
+	struct folio *folio = page_folio(pte_page(pte));
+	unsigned int nr = folio_nr_pages(folio);
+
+	set_ptes(mm, addr, ptep, pte, nr);
+	/* A small one was unlocked when it was taken. */
+	if (nr > 1)
+		folio_unlock(folio);
+	return nr;
+}
+
+static void install_all(struct anon_move *am, struct anon_move_batch *b)
+{
+	const pte_t *moved = b->desk->moved, *end = moved + b->nr;
+	struct mm_struct *mm = am->req->mm;
+	unsigned long addr = b->dst;
+	pte_t *dst_pte = b->dst_pte;
+	const bool large = b->large;
+	unsigned int nr;
+
+	arch_enter_lazy_mmu_mode();
+	for (; moved < end; moved += nr, dst_pte += nr, addr += nr * PAGE_SIZE) {
+		nr = 1;
+		if (pte_none(*moved))
+			continue;
+		if (unlikely(large))
+			nr = install(mm, addr, dst_pte, *moved);
 		else
-			flush_tlb_range(am->src_vma, b->src, b->src + b->nr * PAGE_SIZE);
-		anon_move_count(ANON_MOVE_FLUSHES, 1);
+			set_pte_at(mm, addr, dst_pte, *moved);
 	}
-	/*
-	 * Either GUP-fast sees the parked entry when it looks again after
-	 * raising the reference count, or install() sees the raised count.
-	 */
-	smp_mb();
+	arch_leave_lazy_mmu_mode();
 }
 
 /*
@@ -253,12 +214,18 @@ static unsigned int batch_entries(const struct anon_move_batch *b)
 /* Both tables are locked and are what the walk took them for. */
 static void move_entries(struct anon_move *am, struct anon_move_batch *b)
 {
-	b->nr = batch_entries(b);
 	/* Reclaim may have cleared entries here and still owe the flush (O5). */
 	flush_tlb_batched_pending(am->req->mm);
-	collect(am, b);
-	flush(am, b);
-	install(am, b);
+	local_lock(&anon_move_desk.lock);
+	b->desk = this_cpu_ptr(&anon_move_desk);
+	prepare_desk(b->desk, am->dst_vma);
+	b->max = batch_entries(b);
+	take_all(am, b);
+	if (b->flush && b->nr) {
+		flush(am, b);
+		install_all(am, b);
+	}
+	local_unlock(&anon_move_desk.lock);
 }
 
 /*
@@ -266,14 +233,15 @@ static void move_entries(struct anon_move *am, struct anon_move_batch *b)
  * that went away or became a huge page since then ends the batch (R7). Mapped
  * last, unmapped first: the order of kmap_local (R9, R15).
  */
-static enum anon_move_stop move_mapped(struct anon_move *am, struct anon_move_batch *b,
-				       pmd_t dst_pmdval)
+static void move_mapped(struct anon_move *am, struct anon_move_batch *b, pmd_t dst_pmdval)
 {
 	pmd_t src_pmdval = pmdp_get_lockless(b->src_pmd);
 
 	b->src_pte = anon_move_map(am->req->mm, b->src_pmd, b->src, &b->src_ptl);
-	if (!b->src_pte)
-		return ANON_MOVE_RACED;
+	if (!b->src_pte) {
+		b->stop = ANON_MOVE_RACED;
+		return;
+	}
 	anon_move_mapped();
 
 	double_pt_lock(b->dst_ptl, b->src_ptl);
@@ -284,21 +252,20 @@ static enum anon_move_stop move_mapped(struct anon_move *am, struct anon_move_ba
 		b->stop = ANON_MOVE_RACED;
 	double_pt_unlock(b->dst_ptl, b->src_ptl);
 	pte_unmap(b->src_pte);
-	return b->stop;
 }
 
-static enum anon_move_stop map_and_move(struct anon_move *am, struct anon_move_batch *b)
+static void map_and_move(struct anon_move *am, struct anon_move_batch *b)
 {
 	pmd_t dst_pmdval = pmdp_get_lockless(b->dst_pmd);
-	enum anon_move_stop stop;
 
 	b->dst_pte = anon_move_map(am->req->mm, b->dst_pmd, b->dst, &b->dst_ptl);
-	if (!b->dst_pte)
-		return ANON_MOVE_RACED;
+	if (!b->dst_pte) {
+		b->stop = ANON_MOVE_RACED;
+		return;
+	}
 	anon_move_mapped();
-	stop = move_mapped(am, b, dst_pmdval);
+	move_mapped(am, b, dst_pmdval);
 	pte_unmap(b->dst_pte);
-	return stop;
 }
 
 /**
@@ -312,7 +279,7 @@ static enum anon_move_stop map_and_move(struct anon_move *am, struct anon_move_b
 enum anon_move_stop anon_move_ptes(struct anon_move *am, struct anon_move_batch *b)
 {
 	anon_move_batch_begin(am, b);
-	b->stop = map_and_move(am, b);
+	map_and_move(am, b);
 	anon_move_batch_end(am, b);
 	return b->stop;
 }

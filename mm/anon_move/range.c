@@ -27,7 +27,7 @@ const struct anon_move_stop_info anon_move_stop_info[ANON_MOVE_NR_STOPS] = {
 	[ANON_MOVE_HOLE]	= { "hole", ENOENT },
 	[ANON_MOVE_SHARED]	= { "shared", EBUSY },
 	[ANON_MOVE_PINNED]	= { "pinned", EBUSY },
-	[ANON_MOVE_SWAP_LARGE]	= { "swap_large", EBUSY },
+	[ANON_MOVE_CACHED]	= { "cached", EBUSY },
 	[ANON_MOVE_MARKER]	= { "marker", EFAULT },
 	[ANON_MOVE_NOMEM]	= { "nomem", ENOMEM },
 	[ANON_MOVE_KILLED]	= { "killed", EINTR },
@@ -40,12 +40,10 @@ const struct anon_move_stop_info anon_move_stop_info[ANON_MOVE_NR_STOPS] = {
  * @b: the batch: @b->src and @b->size set
  *
  * The notifier may sleep, so it comes before any page table is mapped
- * (REGRESSIONS V4). Every anon_vma of the source VMA has the same root, so one
- * lock serves all of its folios; it keeps out the walkers that don't lock the
- * folio.
+ * (REGRESSIONS V4).
  *
- * Context: VMAs read-locked; may sleep; on exit the root of the source's
- *	    anon_vma is write-locked.
+ * Context: VMAs read-locked; may sleep; on exit the reverse map is locked, see
+ *	    anon_move_lock_rmap().
  */
 void anon_move_batch_begin(struct anon_move *am, struct anon_move_batch *b)
 {
@@ -53,11 +51,7 @@ void anon_move_batch_begin(struct anon_move *am, struct anon_move_batch *b)
 	mmu_notifier_range_init(&b->range, MMU_NOTIFY_CLEAR, 0, am->req->mm,
 				b->src, b->src + b->size);
 	mmu_notifier_invalidate_range_start(&b->range);
-
-	/* A fault under the VMA lock may set it at any time, but only once. */
-	b->anon_vma = READ_ONCE(am->src_vma->anon_vma);
-	if (b->anon_vma)
-		anon_vma_lock_write(b->anon_vma);
+	anon_move_lock_rmap(am, b);
 }
 
 /**
@@ -69,8 +63,7 @@ void anon_move_batch_begin(struct anon_move *am, struct anon_move_batch *b)
  */
 void anon_move_batch_end(struct anon_move *am, struct anon_move_batch *b)
 {
-	if (b->anon_vma)
-		anon_vma_unlock_write(b->anon_vma);
+	anon_move_unlock_rmap(b);
 	mmu_notifier_invalidate_range_end(&b->range);
 
 	am->done += b->nr * PAGE_SIZE;
@@ -127,13 +120,19 @@ static enum anon_move_stop step_hole(struct anon_move *am, struct anon_move_batc
 	return nr < b->size >> PAGE_SHIFT ? ANON_MOVE_EXISTS : ANON_MOVE_DONE;
 }
 
+static noinline pmd_t *alloc_pmd(struct mm_struct *mm, unsigned long addr)
+{
+	p4d_t *p4d = p4d_alloc(mm, pgd_offset(mm, addr), addr);
+	pud_t *pud = p4d ? pud_alloc(mm, p4d, addr) : NULL;
+
+	return pud ? pmd_alloc(mm, pud, addr) : NULL;
+}
+
 static enum anon_move_stop make_dst_pmd(struct anon_move *am, struct anon_move_batch *b)
 {
-	struct mm_struct *mm = am->req->mm;
-	p4d_t *p4d = p4d_alloc(mm, pgd_offset(mm, b->dst), b->dst);
-	pud_t *pud = p4d ? pud_alloc(mm, p4d, b->dst) : NULL;
-
-	b->dst_pmd = pud ? pmd_alloc(mm, pud, b->dst) : NULL;
+	b->dst_pmd = mm_find_pmd(am->req->mm, b->dst);
+	if (!b->dst_pmd)
+		b->dst_pmd = alloc_pmd(am->req->mm, b->dst);
 	if (!b->dst_pmd)
 		return ANON_MOVE_NOMEM;
 	/* If it turns huge after this, pte_alloc() leaves it and the batch finds no table (V9). */
@@ -168,14 +167,14 @@ static enum anon_move_stop step_table(struct anon_move *am, struct anon_move_bat
 		return ANON_MOVE_NOMEM;
 
 	stop = anon_move_ptes(am, b);
-	if (stop != ANON_MOVE_LARGE)
+	if (stop != ANON_MOVE_LARGE && stop != ANON_MOVE_CACHED)
 		return stop;
 	anon_move_count_stop(stop);
-	return anon_move_split(am);
+	return stop == ANON_MOVE_LARGE ? anon_move_split(am) : anon_move_uncache(am);
 }
 
 /* One stretch from the cursor to the next PMD border of either range. */
-static enum anon_move_stop step(struct anon_move *am)
+static __always_inline enum anon_move_stop step(struct anon_move *am)
 {
 	const struct anon_move_request *req = am->req;
 	struct anon_move_batch b = {
@@ -208,7 +207,7 @@ static bool stop_waits(enum anon_move_stop stop)
 {
 	return stop == ANON_MOVE_WRITER || stop == ANON_MOVE_LOCKED ||
 	       stop == ANON_MOVE_WRITEBACK || stop == ANON_MOVE_UNSPLIT ||
-	       stop == ANON_MOVE_MIGRATING;
+	       stop == ANON_MOVE_CACHED || stop == ANON_MOVE_MIGRATING;
 }
 
 static bool tries_left(const struct anon_move *am)
@@ -302,7 +301,8 @@ ssize_t anon_move_pages(const struct anon_move_request *req)
 
 	anon_move_count(ANON_MOVE_CALLS, 1);
 	stop = walk_patiently(&am);
-	anon_move_drop(am.folio, stop);
+	if (am.folio)
+		folio_put(am.folio);
 	if (!am.error)
 		am.error = -anon_move_stop_info[stop].error;
 	trace_anon_move_call(&am, anon_move_stop_info[stop].name);

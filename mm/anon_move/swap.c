@@ -5,16 +5,8 @@
 
 #include "anon_move.h"
 
-/**
- * anon_move_check_swap() - may this non-present entry move?
- * @pte: a source entry that is neither present nor none
- *
- * Context: the source's page-table lock.
- * Return: %ANON_MOVE_DONE for a swap entry of this mapping alone,
- *	   %ANON_MOVE_SHARED if a forked process uses the slot too (S1.3),
- *	   %ANON_MOVE_MIGRATING, or %ANON_MOVE_MARKER for all else (O9).
- */
-enum anon_move_stop anon_move_check_swap(pte_t pte)
+/* Only a swap entry of this mapping alone may move (S1.3); what else there is, stays (O9). */
+static enum anon_move_stop judge_swap(pte_t pte)
 {
 	swp_entry_t entry = pte_to_swp_entry(pte);
 
@@ -25,77 +17,125 @@ enum anon_move_stop anon_move_check_swap(pte_t pte)
 	return pte_swp_exclusive(pte) ? ANON_MOVE_DONE : ANON_MOVE_SHARED;
 }
 
-/*
- * A folio swapped out but not yet dropped from the cache still says where it
- * was mapped, and would be mapped again as it is (R10).
- */
-static enum anon_move_stop reindex_cached(struct anon_move *am, struct folio *folio,
-					  swp_entry_t entry, unsigned long addr)
+static unsigned int move_entries(struct anon_move *am, struct anon_move_batch *b,
+				 unsigned int i, unsigned int nr)
 {
-	if (folio_test_large(folio))
-		return ANON_MOVE_SWAP_LARGE;
-	if (!folio_trylock(folio)) {
-		folio_get(folio);
-		am->folio = folio;
-		return ANON_MOVE_LOCKED;
+	struct mm_struct *mm = am->req->mm;
+	unsigned int end = i + nr;
+
+	for (; i < end; i++) {
+		pte_t pte = pte_swp_mksoft_dirty(ptep_get(b->src_pte + i));
+
+		if (!userfaultfd_wp(am->dst_vma))
+			pte = pte_swp_clear_uffd_wp(pte);
+		pte_clear(mm, anon_move_src(b, i), b->src_pte + i);
+		set_pte_at(mm, anon_move_dst(b, i), b->dst_pte + i, pte);
+		b->desk->moved[i] = __pte(0);
 	}
-	/*
-	 * Left the cache before it was locked: then nobody finds it by the
-	 * entry. A folio read ahead has no anon_vma before it is mapped.
-	 */
-	if (folio_test_swapcache(folio) && folio->swap.val == entry.val &&
-	    folio_test_anon(folio))
-		anon_move_reindex(am, folio, addr);
-	folio_unlock(folio);
-	return ANON_MOVE_DONE;
+	anon_move_count(ANON_MOVE_MOVED_SWAP, nr);
+	return nr;
+}
+
+/* Are the @nr entries from @i on those of the folio in slots @first and on, and may all move? */
+static bool all_follow(const struct anon_move_batch *b, unsigned int i,
+		       swp_entry_t first, unsigned int nr)
+{
+	unsigned int k;
+
+	if (nr > b->max - i)
+		return false;
+	for (k = 0; k < nr; k++) {
+		pte_t pte = ptep_get(b->src_pte + i + k);
+
+		if (!is_swap_pte(pte) || !pte_swp_exclusive(pte) ||
+		    pte_to_swp_entry(pte).val != first.val + k ||
+		    !pte_none(ptep_get(b->dst_pte + i + k)))
+			return false;
+	}
+	return true;
 }
 
 /*
- * The page-table lock pins the entry, and with it the slot: its cache flag was
- * set before the lock was taken if it matters at all, because a folio that
- * enters the cache from now on was read in and is not mapped yet (R11).
+ * A folio swapped out but not yet dropped from the cache still says where it
+ * was mapped, and would be mapped again as it is (R10). One read ahead has no
+ * anon_vma before it is mapped. How many entries are to move with the folio;
+ * 0 if it has more than can.
  */
-static enum anon_move_stop reindex_slot(struct anon_move *am, swp_entry_t entry,
-					unsigned long addr)
+static unsigned int entries_to_move(const struct anon_move_batch *b, unsigned int i,
+				    struct folio *folio, swp_entry_t entry)
 {
-	enum anon_move_stop stop;
-	struct folio *folio;
+	unsigned int nr = folio_nr_pages(folio);
 
-	if (!anon_move_slot_cached(entry))
-		return ANON_MOVE_DONE;
-	folio = anon_move_cached_folio(entry);
-	/* A slot being read past the cache, or being given back: soon over. */
-	if (IS_ERR(folio))
-		return ANON_MOVE_LOCKED;
-	stop = reindex_cached(am, folio, entry, addr);
-	folio_put(folio);
-	return stop;
+	if (nr == 1 || !folio_test_anon(folio))
+		return 1;
+	return folio->swap.val == entry.val && all_follow(b, i, entry, nr) ? nr : 0;
+}
+
+/* The folio is locked. It is that of the entry: who holds the slot and a reference keeps it so. */
+static unsigned int move_locked(struct anon_move *am, struct anon_move_batch *b,
+				unsigned int i, struct folio *folio)
+{
+	unsigned int nr = entries_to_move(b, i, folio, pte_to_swp_entry(ptep_get(b->src_pte + i)));
+
+	if (!nr) {
+		folio_get(folio);
+		am->folio = folio;
+		return anon_move_end(b, ANON_MOVE_CACHED);
+	}
+	if (folio_test_anon(folio))
+		anon_move_reindex(am, folio, anon_move_dst(b, i));
+	move_entries(am, b, i, nr);
+	folio_unlock(folio);
+	return nr;
+}
+
+static unsigned int move_cached(struct anon_move *am, struct anon_move_batch *b,
+				unsigned int i, struct folio *folio)
+{
+	if (anon_move_next_has_room(b, i, folio_nr_pages(folio)))
+		return anon_move_end(b, ANON_MOVE_DONE);
+	if (!folio_trylock(folio))
+		return anon_move_end(b, anon_move_busy(am, folio));
+	return move_locked(am, b, i, folio);
 }
 
 /**
- * anon_move_swap() - move one swap entry, and its folio if the cache has one
- * @am: the move; @am->folio is set when %ANON_MOVE_LOCKED has one to wait for
- * @b: the batch
- * @i: index of the entry, which anon_move_check_swap() has passed
+ * anon_move_swap() - move what is neither present nor none, if it is in swap
+ * @am: the move; @am->folio is set when there is a folio to wait for or to
+ *	get out of the cache
+ * @b: the batch; @b->stop is set when nothing moves
+ * @i: index of the entry
  * @pte: the entry
  *
+ * Moved as it is, nothing is read in (S1.4), and at once, as no TLB has it.
+ *
+ * The page-table lock pins the entry, and with it the slot: its cache flag was
+ * set before the lock was taken if it matters at all, because a folio that
+ * enters the cache from now on was read in and is not mapped yet (R11).
+ *
  * Context: both page-table locks.
- * Return: %ANON_MOVE_DONE, %ANON_MOVE_LOCKED or %ANON_MOVE_SWAP_LARGE (O6).
+ * Return: entries moved, or 0 with %ANON_MOVE_SHARED, %ANON_MOVE_MIGRATING,
+ *	   %ANON_MOVE_MARKER, %ANON_MOVE_LOCKED, %ANON_MOVE_DONE if the next batch
+ *	   can move them, or %ANON_MOVE_CACHED with the folio locked and a
+ *	   reference to it in @am->folio.
  */
-enum anon_move_stop anon_move_swap(struct anon_move *am, struct anon_move_batch *b,
-				   unsigned int i, pte_t pte)
+unsigned int anon_move_swap(struct anon_move *am, struct anon_move_batch *b,
+			    unsigned int i, pte_t pte)
 {
-	unsigned long dst = b->dst + i * PAGE_SIZE;
-	enum anon_move_stop stop;
+	swp_entry_t entry = pte_to_swp_entry(pte);
+	enum anon_move_stop stop = judge_swap(pte);
+	struct folio *folio;
+	unsigned int nr;
 
-	stop = reindex_slot(am, pte_to_swp_entry(pte), dst);
 	if (stop)
-		return stop;
-
-	if (!userfaultfd_wp(am->dst_vma))
-		pte = pte_swp_clear_uffd_wp(pte);
-	pte_clear(am->req->mm, b->src + i * PAGE_SIZE, b->src_pte + i);
-	set_pte_at(am->req->mm, dst, b->dst_pte + i, pte_swp_mksoft_dirty(pte));
-	anon_move_count(ANON_MOVE_MOVED_SWAP, 1);
-	return ANON_MOVE_DONE;
+		return anon_move_end(b, stop);
+	if (!anon_move_slot_cached(entry))
+		return move_entries(am, b, i, 1);
+	folio = anon_move_cached_folio(entry);
+	/* A slot being read past the cache, or being given back: soon over. */
+	if (IS_ERR(folio))
+		return anon_move_end(b, ANON_MOVE_LOCKED);
+	nr = move_cached(am, b, i, folio);
+	folio_put(folio);
+	return nr;
 }

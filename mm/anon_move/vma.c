@@ -58,27 +58,54 @@ static bool vma_has(const struct vm_area_struct *vma, unsigned long addr)
 }
 
 /*
+ * lock_vma_under_rcu() for two of them, with one walk down the tree for each
+ * and no second try: the mmap_lock is there for that.
+ */
+static struct vm_area_struct *lock_one(struct mm_struct *mm, unsigned long addr)
+{
+	struct vm_area_struct *vma = vma_lookup(mm, addr);
+
+	if (!vma || !vma_start_read(vma))
+		return NULL;
+	/* Both may have changed between look-up and lock. */
+	if (likely(!vma->detached && vma_has(vma, addr)))
+		return vma;
+	vma_end_read(vma);
+	return NULL;
+}
+
+/*
  * The source is only tried while the destination is held: a writer may hold
  * the mmap_lock and wait for the destination, so waiting for the mmap_lock
  * here would be a deadlock (R5). Both are given up if either can't be had.
  */
-static bool lock_under_rcu(struct anon_move *am)
+static bool lock_both(struct anon_move *am)
 {
 	const struct anon_move_request *req = am->req;
 
-	am->dst_vma = lock_vma_under_rcu(req->mm, req->dst);
+	am->dst_vma = lock_one(req->mm, req->dst);
 	if (!am->dst_vma)
 		return false;
 	if (am->dst_vma->anon_vma) {
 		if (vma_has(am->dst_vma, req->src))
 			am->src_vma = am->dst_vma;
 		else
-			am->src_vma = lock_vma_under_rcu(req->mm, req->src);
+			am->src_vma = lock_one(req->mm, req->src);
 		if (am->src_vma)
 			return true;
 	}
 	vma_end_read(am->dst_vma);
 	return false;
+}
+
+static bool lock_under_rcu(struct anon_move *am)
+{
+	bool locked;
+
+	rcu_read_lock();
+	locked = lock_both(am);
+	rcu_read_unlock();
+	return locked;
 }
 
 static int lock_found(struct anon_move *am)
