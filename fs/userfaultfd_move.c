@@ -5,7 +5,6 @@
 
 #include <linux/anon_move.h>
 #include <linux/mm.h>
-#include <linux/sched/mm.h>
 #include <linux/uaccess.h>
 #include <linux/userfaultfd_k.h>
 
@@ -61,6 +60,7 @@ static bool move_valid(const struct userfaultfd_ctx *ctx, const struct uffdio_mo
 {
 	const u64 modes = UFFDIO_MOVE_MODE_DONTWAKE | UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES;
 
+	/* Its own mm stays alive for as long as the caller runs. */
 	return ctx->mm == current->mm && !(move->mode & ~modes) &&
 	       range_valid(ctx->mm, move->dst, move->len) &&
 	       range_valid(ctx->mm, move->src, move->len);
@@ -76,15 +76,39 @@ static ssize_t move_range(struct userfaultfd_ctx *ctx, const struct uffdio_move 
 		.ops = &move_ops,
 		.owner = ctx,
 	};
-	ssize_t moved;
 
 	if (move->mode & UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES)
 		req.flags |= ANON_MOVE_ALLOW_HOLES;
-	if (!mmget_not_zero(ctx->mm))
-		return -ESRCH;
-	moved = anon_move_pages(&req);
-	mmput(ctx->mm);
-	return moved;
+	return anon_move_pages(&req);
+}
+
+/* Where a fault ends in a signal nobody waits for the page. */
+static bool may_wait(const struct userfaultfd_ctx *ctx, const struct uffdio_move *move)
+{
+	return !(move->mode & UFFDIO_MOVE_MODE_DONTWAKE) &&
+	       !(ctx->features & UFFD_FEATURE_SIGBUS);
+}
+
+/*
+ * Not the last field: it is output only, and nobody need have set it. One by
+ * one, as copy_from_user() of so little takes longer than to lock a VMA.
+ */
+static int fetch(struct uffdio_move *move, const struct uffdio_move __user *uarg)
+{
+	/* Not every 32-bit architecture can fetch 8 bytes so. */
+	if (!IS_ENABLED(CONFIG_64BIT))
+		return copy_from_user(move, uarg, offsetof(struct uffdio_move, move)) ? -EFAULT : 0;
+	if (!user_read_access_begin(uarg, offsetof(struct uffdio_move, move)))
+		return -EFAULT;
+	unsafe_get_user(move->dst, &uarg->dst, fault);
+	unsafe_get_user(move->src, &uarg->src, fault);
+	unsafe_get_user(move->len, &uarg->len, fault);
+	unsafe_get_user(move->mode, &uarg->mode, fault);
+	user_read_access_end();
+	return 0;
+fault:
+	user_read_access_end();
+	return -EFAULT;
 }
 
 /**
@@ -97,17 +121,16 @@ static ssize_t move_range(struct userfaultfd_ctx *ctx, const struct uffdio_move 
  * are woken before that, since they must not wait for ever if it faults.
  *
  * Return: 0 if all was moved, -EAGAIN if only some of it was or it is worth
- *	   trying again, -EFAULT if @arg can't be read or written, -ESRCH if the
- *	   process is gone, -EINVAL for a bad argument, or as anon_move_pages().
+ *	   trying again, -EFAULT if @arg can't be read or written, -EINVAL for a
+ *	   bad argument, or as anon_move_pages().
  */
 int userfaultfd_anon_move(struct userfaultfd_ctx *ctx, unsigned long arg)
 {
 	struct uffdio_move __user *uarg = (struct uffdio_move __user *)arg;
-	struct uffdio_move move = {};
+	struct uffdio_move move;
 	ssize_t moved;
 
-	/* Not the last field: it is output only, and nobody need have set it. */
-	if (copy_from_user(&move, uarg, offsetof(struct uffdio_move, move)))
+	if (fetch(&move, uarg))
 		return -EFAULT;
 
 	if (atomic_read(&ctx->mmap_changing))
@@ -117,7 +140,7 @@ int userfaultfd_anon_move(struct userfaultfd_ctx *ctx, unsigned long arg)
 	else
 		moved = move_range(ctx, &move);
 
-	if (moved > 0 && !(move.mode & UFFDIO_MOVE_MODE_DONTWAKE))
+	if (moved > 0 && may_wait(ctx, &move))
 		userfaultfd_wake_moved(ctx, move.dst, moved);
 	if (put_user(moved, &uarg->move))
 		return -EFAULT;
