@@ -22,6 +22,8 @@
 #include <unistd.h>
 
 #define ENGINE "/sys/kernel/debug/anon_move/engine"
+#define CONFIGFS "/sys/kernel/config"
+#define SLOW_DISK CONFIGFS "/nullb/slow"
 
 /* Shared with run, which asks in argv, env and paths; the answers are out, err and status. */
 #define SHARE "/dev/vm"
@@ -173,7 +175,7 @@ static void write_file(const char *path, const char *text)
 }
 
 /* The header that mkswap would write. */
-static void swap_on(const char *size)
+static void swap_on(const char *device)
 {
 	union {
 		struct {
@@ -185,14 +187,42 @@ static void swap_on(const char *size)
 	unsigned long long bytes;
 	int fd;
 
-	write_file("/sys/block/zram0/disksize", size);
-	fd = open("/dev/zram0", O_WRONLY | O_CLOEXEC);
+	fd = open(device, O_WRONLY | O_CLOEXEC);
 	if (fd < 0 || ioctl(fd, BLKGETSIZE64, &bytes))
-		fail("/dev/zram0");
+		fail(device);
 	header.info.last_page = bytes / sizeof(header) - 1;
 	memcpy(header.page + sizeof(header) - 10, "SWAPSPACE2", 10);
-	if (write(fd, &header, sizeof(header)) < 0 || close(fd) || swapon("/dev/zram0", 0))
-		fail("swap on /dev/zram0");
+	if (write(fd, &header, sizeof(header)) < 0 || close(fd) || swapon(device, 0))
+		fail(device);
+}
+
+static void fast_swap_on(const char *size)
+{
+	write_file("/sys/block/zram0/disksize", size);
+	swap_on("/dev/zram0");
+}
+
+/*
+ * Unlike zram it completes a request long after it was submitted: what is
+ * swapped out stays in the swap cache, first under write-back.
+ */
+static void slow_swap_on(const char *size)
+{
+	char mib[24], *unit;
+
+	snprintf(mib, sizeof(mib), "%lu", strtoul(size, &unit, 10) << (*unit == 'G' ? 10 : 0));
+	mount_at("configfs", CONFIGFS, false);
+	if (access(CONFIGFS "/nullb", F_OK))
+		finish("fail", "this kernel has no null_blk; set CONFIG_BLK_DEV_NULL_BLK=y");
+	if (mkdir(SLOW_DISK, 0755))
+		fail(SLOW_DISK);
+	write_file(SLOW_DISK "/size", mib);
+	write_file(SLOW_DISK "/blocksize", "4096");
+	write_file(SLOW_DISK "/memory_backed", "1");
+	write_file(SLOW_DISK "/irqmode", "2");
+	write_file(SLOW_DISK "/completion_nsec", "20000000");
+	write_file(SLOW_DISK "/power", "1");
+	swap_on("/dev/slow");
 }
 
 static void choose_engine(const char *name)
@@ -270,7 +300,8 @@ static int run_command(char **argv, struct stream out, struct stream err)
 
 int main(void)
 {
-	const char *swap = getenv("vm_swap"), *engine = getenv("vm_engine");
+	const char *swap = getenv("vm_swap"), *slow_swap = getenv("vm_slow_swap");
+	const char *engine = getenv("vm_engine");
 	struct stream out, err;
 	char **argv, **env;
 	char status[16];
@@ -284,8 +315,11 @@ int main(void)
 	env = read_strings(SHARE "/env");
 	mount_scratch(read_strings(SHARE "/paths"));
 	umount2(SHARE, MNT_DETACH);
+	/* The kernel fills the first one first. */
+	if (slow_swap)
+		slow_swap_on(slow_swap);
 	if (swap)
-		swap_on(swap);
+		fast_swap_on(swap);
 	if (engine)
 		choose_engine(engine);
 
