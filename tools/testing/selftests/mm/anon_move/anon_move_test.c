@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
@@ -14,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -282,6 +284,72 @@ struct moved move_surely(int uffd, void *dst, void *src, size_t len)
 	return all;
 }
 
+/**
+ * space_register_source() - make the source a place to move to, and to get SIGBUS from
+ * @s: the space
+ *
+ * Return: 0 or -1.
+ */
+int space_register_source(struct space *s)
+{
+	return uffd_register(s->uffd, s->src, s->pages * PAGE, UFFDIO_REGISTER_MODE_MISSING);
+}
+
+/**
+ * move_there_and_back() - move the first pages of the source there and back, surely
+ * @s: the space, with both areas registered
+ * @pages: how many
+ *
+ * Return: 0 or the last errno.
+ */
+int move_there_and_back(struct space *s, size_t pages)
+{
+	int err = move_surely(s->uffd, s->dst, s->src, pages * PAGE).err;
+
+	return err ? err : move_surely(s->uffd, s->src, s->dst, pages * PAGE).err;
+}
+
+/**
+ * run_on_cpu() - keep the calling thread on one CPU
+ * @cpu: its number
+ *
+ * Return: 0 or -1.
+ */
+int run_on_cpu(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	return sched_setaffinity(0, sizeof(set), &set);
+}
+
+/**
+ * share_with_child() - let a child share all pages that are not MADV_DONTFORK
+ *
+ * Return: its id, for end_child(), or -1.
+ */
+pid_t share_with_child(void)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		pause();
+		_exit(0);
+	}
+	return pid;
+}
+
+/**
+ * end_child() - end a child, and its share
+ * @pid: from share_with_child()
+ */
+void end_child(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
 static void page_pattern(__u64 *page, unsigned int id)
 {
 	size_t i;
@@ -354,7 +422,7 @@ static void on_sigbus(int sig)
 }
 
 /**
- * catch_sigbus() - let touch() survive a missing page (UFFD_FEATURE_SIGBUS)
+ * catch_sigbus() - let survives() survive a missing page (UFFD_FEATURE_SIGBUS)
  *
  * Return: true if that worked.
  */
@@ -366,6 +434,34 @@ bool catch_sigbus(void)
 }
 
 /**
+ * survives() - do what may meet a missing page
+ * @act: what to do
+ * @arg: for @act
+ *
+ * Return: true if it came to its end, false if SIGBUS cut it short.
+ */
+bool survives(void (*act)(void *arg), void *arg)
+{
+	bool whole = false;
+
+	if (!sigsetjmp(sigbus_jump, 1)) {
+		sigbus_expected = true;
+		/* The flag is set and cleared when it says so, whatever @act is inlined to. */
+		asm volatile("" : : : "memory");
+		act(arg);
+		asm volatile("" : : : "memory");
+		whole = true;
+	}
+	sigbus_expected = false;
+	return whole;
+}
+
+static void read_byte(void *addr)
+{
+	asm volatile("" : : "r" (*(char *)addr));
+}
+
+/**
  * touch() - read one byte
  * @addr: where
  *
@@ -373,14 +469,5 @@ bool catch_sigbus(void)
  */
 bool touch(const void *addr)
 {
-	bool there = false;
-
-	if (!sigsetjmp(sigbus_jump, 1)) {
-		sigbus_expected = true;
-		/* The clobber keeps the flag's stores on their side of the load. */
-		asm volatile("" : : "r" (*(const char *)addr) : "memory");
-		there = true;
-	}
-	sigbus_expected = false;
-	return there;
+	return survives(read_byte, (void *)addr);
 }

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 #include <linux/const.h>
 #include <linux/types.h>
 #include <linux/userfaultfd.h>
@@ -69,10 +70,16 @@ int space_open(struct space *s, size_t pages, __u64 features);
 void space_close(struct space *s);
 struct moved move_pages_of(int uffd, void *dst, void *src, size_t len, __u64 mode);
 struct moved move_surely(int uffd, void *dst, void *src, size_t len);
+int space_register_source(struct space *s);
+int move_there_and_back(struct space *s, size_t pages);
+int run_on_cpu(int cpu);
+pid_t share_with_child(void);
+void end_child(pid_t pid);
 
 void fill_pages(void *addr, size_t pages, unsigned int id);
 const char *pages_differ(const void *addr, size_t pages, unsigned int id);
 bool catch_sigbus(void);
+bool survives(void (*act)(void *arg), void *arg);
 bool touch(const void *addr);
 
 /* observe.c: what the kernel says about pages and about the mover */
@@ -86,7 +93,11 @@ bool touch(const void *addr);
 #define PM_SWAP		_BITULL(62)
 #define PM_PRESENT	_BITULL(63)
 
-#define KPF_COMPOUND	(_BITULL(15) | _BITULL(16))
+#define KPF_WRITEBACK	_BITULL(8)
+#define KPF_SWAPCACHE	_BITULL(13)
+#define KPF_HEAD	_BITULL(15)
+#define KPF_TAIL	_BITULL(16)
+#define KPF_COMPOUND	(KPF_HEAD | KPF_TAIL)
 
 enum smaps_field {
 	SMAPS_RSS,
@@ -111,14 +122,19 @@ int look(const void *addr, size_t pages, __u64 *view);
 size_t first_unlike(const __u64 *a, const __u64 *b, size_t pages, __u64 mask);
 size_t first_not(const __u64 *view, size_t pages, __u64 mask, __u64 want);
 bool all_pages(const void *addr, size_t pages, __u64 mask, __u64 want);
+__u64 frame_flags(__u64 pfn);
 __u64 folio_flags(const void *addr);
+bool are_folios(const void *addr, size_t pages, size_t folio);
 bool cached(const void *addr, size_t pages);
 int clear_soft_dirty(void);
 int smaps_of(const struct space *s, struct smaps *out);
 long vma_count(void);
 long long read_number(const char *path, const char *key);
 int write_text(const char *path, const char *text);
+const char *config_missing(void);
+bool config_has(const char *line);
 const char *swap_missing(void);
+const char *slow_swap_missing(void);
 long long swap_reads(void);
 const char *base_serves(void);
 bool engine_counts(void);
@@ -183,6 +199,14 @@ extern const struct page_kind page_kinds[KINDS];
 
 const char *kind_missing(enum page_kind_id kind);
 int make_kind(struct space *s, enum page_kind_id kind, size_t first, size_t pages);
+const char *large_missing(size_t folio);
+int make_large(struct space *s, size_t first, size_t pages, size_t folio);
 int page_out(void *addr, size_t pages);
+
+/* calls.c: what a thread calls in the kernel */
+
+const char *calls_missing(void);
+int calls_open(const char *function, pid_t thread);
+long long calls_count(int fd);
 
 #endif /* ANON_MOVE_TEST_H */

@@ -5,7 +5,6 @@
  */
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/uio.h>
 
 #include "../../kselftest_harness.h"
@@ -92,6 +91,27 @@ TEST_F_TIMEOUT(huge, part_leaves_the_rest, PATIENCE)
 	EXPECT_STREQ("", pages_differ(s->src + 112 * PAGE, PMD_PAGES - 112, 113));
 }
 
+/* The largest folio that PTEs may map fills a table: it fits at a PMD boundary only. */
+TEST_F_TIMEOUT(huge, mapped_by_ptes_moves_whole, PATIENCE)
+{
+	struct space *s = &self->space;
+	const char *missing = base_serves();
+	long long before = engine_count("moved_large"), splits;
+
+	if (missing)
+		SKIP(return, "%s", missing);
+	ASSERT_EQ(0, make_kind(s, KIND_THP_BY_PTES, 0, 2 * PMD_PAGES));
+	splits = engine_count("splits");
+	ASSERT_EQ(0, move(s, PMD_PAGES, 0, PMD_PAGES).err);
+	EXPECT_TRUE(are_folios(s->dst + PMD, PMD_PAGES, PMD_PAGES));
+	EXPECT_ENGINE(PMD_PAGES, "moved_large", before);
+	EXPECT_EQ(splits, engine_count("splits"));
+	ASSERT_EQ(0, move(s, 1, PMD_PAGES, PMD_PAGES - 1).err);
+	EXPECT_ENGINE(1, "splits", splits);
+	EXPECT_STREQ("", pages_differ(s->dst + PAGE, PMD_PAGES - 1, PMD_PAGES + 1));
+	EXPECT_STREQ("", pages_differ(s->dst + PMD, PMD_PAGES, 1));
+}
+
 /* R1: a split sleeps, so no page table may be mapped meanwhile. Lockdep would tell. */
 TEST_F_TIMEOUT(huge, R1_part_of_folio_mapped_by_ptes, PATIENCE)
 {
@@ -176,18 +196,13 @@ TEST_F_TIMEOUT(huge, V8_shared_is_not_split, PATIENCE)
 	pid_t pid;
 
 	ASSERT_EQ(0, make_kind(s, KIND_THP, 0, PMD_PAGES));
-	pid = fork();
-	if (!pid) {
-		pause();
-		_exit(0);
-	}
+	pid = share_with_child();
 	ASSERT_LT(0, pid);
 	EXPECT_EQ(EBUSY, move(s, 0, 0, PMD_PAGES).err);
 	EXPECT_EQ(EBUSY, move(s, 1, 0, PMD_PAGES).err);
 	EXPECT_EQ(EBUSY, move(s, 0, 17, 1).err);
 	EXPECT_TRUE(is_huge(s->src));
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
+	end_child(pid);
 	EXPECT_ENGINE(3, "stop_shared", before);
 }
 
@@ -235,11 +250,7 @@ TEST_F_TIMEOUT(huge, O1_other_half_is_exclusive, PATIENCE)
 		SKIP(return, "%s", missing);
 	ASSERT_EQ(0, make_kind(s, KIND_THP, 0, PMD_PAGES));
 	ASSERT_EQ(0, madvise(s->src + half * PAGE, (AREA - half) * PAGE, MADV_DONTFORK));
-	pid = fork();
-	if (!pid) {
-		pause();
-		_exit(0);
-	}
+	pid = share_with_child();
 	ASSERT_LT(0, pid);
 	before = engine_count("moved_small moved_large");
 	EXPECT_EQ(EBUSY, move(s, 0, 0, half).err);
@@ -247,8 +258,7 @@ TEST_F_TIMEOUT(huge, O1_other_half_is_exclusive, PATIENCE)
 	EXPECT_ENGINE(half, "moved_small moved_large", before);
 	EXPECT_STREQ("", pages_differ(s->dst + half * PAGE, half, half + 1));
 	EXPECT_STREQ("", pages_differ(s->src, half, 1));
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
+	end_child(pid);
 }
 
 /* A thread that changes flags of the source VMA, which takes its lock for writing. */

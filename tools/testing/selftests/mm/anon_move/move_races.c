@@ -3,15 +3,12 @@
  * Short races: two things at once, a bounded number of times, and every byte
  * checked afterwards. Under the debug kernel lockdep and KASAN watch.
  */
-#include <pthread.h>
-#include <sched.h>
 #include <sys/syscall.h>
-#include <liburing.h>
 #include <linux/mempolicy.h>
 #include <linux/mman.h>
 
 #include "../../kselftest_harness.h"
-#include "anon_move_test.h"
+#include "rival.h"
 
 #define AREA	(2 * PMD_PAGES)
 #define ROUNDS	200
@@ -44,98 +41,6 @@ FIXTURE_TEARDOWN(races)
 		EXPECT_ENGINE(1, "calls", self->calls);
 }
 
-/* The other thread of a race; it goes round until it is told to stop. */
-struct rival {
-	pthread_t thread;
-	struct space *space;
-	void (*once)(struct rival *r);
-	bool stop;
-	unsigned long rounds;
-	unsigned long hits;	/* what it did; without any the race was none */
-	unsigned long failed;
-	long long migrated;	/* pages on this machine before the race */
-	struct io_uring ring;
-};
-
-static void *run_rival(void *arg)
-{
-	struct rival *r = arg;
-
-	while (!__atomic_load_n(&r->stop, __ATOMIC_RELAXED)) {
-		r->once(r);
-		__atomic_fetch_add(&r->rounds, 1, __ATOMIC_RELEASE);
-	}
-	return NULL;
-}
-
-static void start(struct __test_metadata *_metadata, struct rival *r)
-{
-	ASSERT_EQ(0, pthread_create(&r->thread, NULL, run_rival, r));
-	while (!__atomic_load_n(&r->rounds, __ATOMIC_ACQUIRE))
-		sched_yield();
-}
-
-/* Goes on past its rounds until the rival has done something, but not for ever. */
-static bool goes_on(const struct rival *r, int round, int rounds)
-{
-	return round < rounds ||
-	       (!__atomic_load_n(&r->hits, __ATOMIC_RELAXED) && round < 100 * rounds);
-}
-
-static void stop(struct __test_metadata *_metadata, struct rival *r)
-{
-	__atomic_store_n(&r->stop, true, __ATOMIC_RELAXED);
-	ASSERT_EQ(0, pthread_join(r->thread, NULL));
-	EXPECT_LT(0, r->hits);
-	EXPECT_EQ(0, r->failed);
-}
-
-/* There and back; what can't move now is tried again. */
-static void ping_pong(struct __test_metadata *_metadata, struct space *s, size_t pages)
-{
-	ASSERT_EQ(0, move_surely(s->uffd, s->dst, s->src, pages * PAGE).err);
-	ASSERT_EQ(0, move_surely(s->uffd, s->src, s->dst, pages * PAGE).err);
-}
-
-static void register_source(struct __test_metadata *_metadata, struct space *s)
-{
-	ASSERT_EQ(0, uffd_register(s->uffd, s->src, AREA * PAGE, UFFDIO_REGISTER_MODE_MISSING));
-}
-
-static void pin_once(struct rival *r)
-{
-	struct iovec iov = { .iov_base = r->space->src, .iov_len = PAGE };
-
-	if (io_uring_register_buffers(&r->ring, &iov, 1))
-		return;
-	r->hits++;
-	r->failed += !!io_uring_unregister_buffers(&r->ring);
-}
-
-/* R3: pinned between check and clear, a page was put back with its new index. Reclaim tells. */
-TEST_F_TIMEOUT(races, R3_pins_against_moves, PATIENCE)
-{
-	struct space *s = &self->space;
-	struct rival r = { .space = s, .once = pin_once };
-	const char *missing = swap_missing();
-	int i;
-
-	if (!missing && io_uring_queue_init(4, &r.ring, 0))
-		missing = "no io_uring in this kernel";
-	if (missing)
-		SKIP(return, "%s", missing);
-	ASSERT_EQ(0, make_kind(s, KIND_SMALL, 0, 1));
-	register_source(_metadata, s);
-	start(_metadata, &r);
-	for (i = 0; goes_on(&r, i, ROUNDS); i++)
-		ping_pong(_metadata, s, 1);
-	stop(_metadata, &r);
-	io_uring_queue_exit(&r.ring);
-	EXPECT_EQ(0, page_out(s->src, 1));
-	EXPECT_STREQ("", pages_differ(s->src, 1, 1));
-	EXPECT_ENGINE(2 * ROUNDS, MOVED_ANYHOW, self->counted);
-}
-
 static void touch_once(struct rival *r)
 {
 	r->hits += touch(r->space->src);
@@ -150,59 +55,13 @@ TEST_F_TIMEOUT(races, V1_touches_against_moves, PATIENCE)
 	int i;
 
 	ASSERT_EQ(0, make_kind(s, KIND_SMALL, 0, 8));
-	register_source(_metadata, s);
+	ASSERT_EQ(0, space_register_source(s));
 	start(_metadata, &r);
 	for (i = 0; goes_on(&r, i, ROUNDS); i++)
-		ping_pong(_metadata, s, 8);
+		ASSERT_EQ(0, move_there_and_back(s, 8));
 	stop(_metadata, &r);
 	EXPECT_STREQ("", pages_differ(s->src, 8, 1));
 	EXPECT_ENGINE(2 * 8 * ROUNDS, MOVED_ANYHOW, self->counted);
-}
-
-/* What one CPU has in its TLB while another one moves the page away. */
-struct stale {
-	pthread_t thread;
-	char *page;
-	int phase;	/* 1: the reader has the translation; 2: the page has moved */
-	bool stale;
-};
-
-static void *hold_translation(void *arg)
-{
-	struct stale *t = arg;
-
-	/* The page is there until phase 2, so only a flush can make it go. */
-	while (__atomic_load_n(&t->phase, __ATOMIC_ACQUIRE) < 2) {
-		touch(t->page);
-		__atomic_compare_exchange_n(&t->phase, &(int){ 0 }, 1, false,
-					    __ATOMIC_RELEASE, __ATOMIC_RELAXED);
-	}
-	t->stale = touch(t->page);
-	return NULL;
-}
-
-TEST_F_TIMEOUT(races, other_cpus_are_flushed, PATIENCE)
-{
-	struct space *s = &self->space;
-	struct stale t;
-	int i;
-
-	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
-		SKIP(return, "one CPU has no other's TLB to flush");
-	ASSERT_EQ(0, make_kind(s, KIND_SMALL, 0, 1));
-	register_source(_metadata, s);
-	for (i = 0; i < 30; i++) {
-		t = (struct stale) { .page = s->src };
-		ASSERT_EQ(0, pthread_create(&t.thread, NULL, hold_translation, &t));
-		while (!__atomic_load_n(&t.phase, __ATOMIC_ACQUIRE))
-			sched_yield();
-		ASSERT_EQ(0, move_pages_of(s->uffd, s->dst, s->src, PAGE, 0).err);
-		__atomic_store_n(&t.phase, 2, __ATOMIC_RELEASE);
-		ASSERT_EQ(0, pthread_join(t.thread, NULL));
-		ASSERT_FALSE(t.stale);
-		ASSERT_EQ(0, move_pages_of(s->uffd, s->src, s->dst, PAGE, 0).err);
-	}
-	EXPECT_STREQ("", pages_differ(s->src, 1, 1));
 }
 
 static void collapse_once(struct rival *r)
@@ -222,12 +81,12 @@ TEST_F_TIMEOUT(races, R7_collapse_against_moves, PATIENCE)
 	if (missing)
 		SKIP(return, "%s", missing);
 	ASSERT_EQ(0, make_kind(s, KIND_SMALL, 0, PMD_PAGES));
-	register_source(_metadata, s);
+	ASSERT_EQ(0, space_register_source(s));
 	ASSERT_EQ(0, madvise(s->src, PMD, MADV_HUGEPAGE));
 	start(_metadata, &r);
 	for (i = 0; goes_on(&r, i, 20); i++) {
-		ping_pong(_metadata, s, PMD_PAGES);
-		ping_pong(_metadata, s, PMD_PAGES / 2);
+		ASSERT_EQ(0, move_there_and_back(s, PMD_PAGES));
+		ASSERT_EQ(0, move_there_and_back(s, PMD_PAGES / 2));
 	}
 	stop(_metadata, &r);
 	EXPECT_STREQ("", pages_differ(s->src, PMD_PAGES, 1));
@@ -266,71 +125,6 @@ TEST_F_TIMEOUT(races, R7_dontneed_against_moves, PATIENCE)
 	EXPECT_STREQ("", pages_differ(s->dst, 32, 1));
 }
 
-#define OUT	64	/* pages that go to swap and back */
-
-/*
- * A page that is read back while zram still writes it is not exclusive before
- * the next write, which may come whenever EBUSY asks for it.
- */
-static int move_or_write(struct space *s, char *dst, char *src, size_t pages)
-{
-	struct moved moved = { .err = EAGAIN };
-	size_t done = 0;
-	int tries;
-
-	for (tries = 0; done < pages * PAGE && tries < 10000; tries++) {
-		moved = move_pages_of(s->uffd, dst + done, src + done, pages * PAGE - done, 0);
-		if (moved.bytes > 0)
-			done += moved.bytes;
-		else if (moved.err == EBUSY)
-			__atomic_fetch_or(src + done, 0, __ATOMIC_RELAXED);
-		else if (moved.err != EAGAIN)
-			break;
-	}
-	return moved.err;
-}
-
-static void page_out_once(struct rival *r)
-{
-	r->hits += !madvise(r->space->src, OUT * PAGE, MADV_PAGEOUT);
-	r->hits += !madvise(r->space->dst, OUT * PAGE, MADV_PAGEOUT);
-}
-
-static void page_in_once(struct rival *r)
-{
-	size_t i;
-
-	for (i = 0; i < OUT; i++)
-		r->hits += touch(r->space->src + i * PAGE) || touch(r->space->dst + i * PAGE);
-}
-
-/* R10, R11: pages go out, come back and move, all at the same time. */
-TEST_F_TIMEOUT(races, R10_R11_swap_against_moves, PATIENCE)
-{
-	struct space *s = &self->space;
-	struct rival out = { .space = s, .once = page_out_once };
-	struct rival in = { .space = s, .once = page_in_once };
-	const char *missing = swap_missing();
-	int i;
-
-	if (missing)
-		SKIP(return, "%s", missing);
-	ASSERT_EQ(0, make_kind(s, KIND_SMALL, 0, OUT));
-	register_source(_metadata, s);
-	start(_metadata, &out);
-	start(_metadata, &in);
-	for (i = 0; goes_on(&out, i, ROUNDS / 4); i++) {
-		ASSERT_EQ(0, move_or_write(s, s->dst, s->src, OUT));
-		if (i % 3 == 0)
-			EXPECT_STREQ("", pages_differ(s->dst, OUT, 1));
-		ASSERT_EQ(0, move_or_write(s, s->src, s->dst, OUT));
-	}
-	stop(_metadata, &in);
-	stop(_metadata, &out);
-	EXPECT_STREQ("", pages_differ(s->src, OUT, 1));
-	EXPECT_ENGINE(2 * OUT * (ROUNDS / 4), MOVED_ANYHOW, self->counted);
-}
-
 static void migrate_once(struct rival *r)
 {
 	char *pages[4] = { r->space->src, r->space->dst,
@@ -339,14 +133,15 @@ static void migrate_once(struct rival *r)
 
 	/* Pages that are away or busy are no failure. */
 	syscall(__NR_move_pages, 0, 4, pages, nodes, status, MPOL_MF_MOVE);
-	r->hits = read_number("/proc/vmstat", "pgmigrate_success") - r->migrated;
+	r->hits = read_number("/proc/vmstat", "pgmigrate_success") - *(long long *)r->arg;
 }
 
 /* R14, R17: entries of pages under migration, waited for under the right lock. */
 static void migrate_against_moves(struct __test_metadata *_metadata, struct space *s,
 				  enum page_kind_id kind)
 {
-	struct rival r = { .space = s, .once = migrate_once };
+	long long migrated;
+	struct rival r = { .space = s, .once = migrate_once, .arg = &migrated };
 	long long before = engine_count(MOVED_ANYHOW);
 	const char *missing = kind_missing(kind);
 	int i;
@@ -356,14 +151,14 @@ static void migrate_against_moves(struct __test_metadata *_metadata, struct spac
 	if (missing)
 		SKIP(return, "%s", missing);
 	ASSERT_EQ(0, make_kind(s, kind, 0, PMD_PAGES));
-	register_source(_metadata, s);
-	r.migrated = read_number("/proc/vmstat", "pgmigrate_success");
+	ASSERT_EQ(0, space_register_source(s));
+	migrated = read_number("/proc/vmstat", "pgmigrate_success");
 	start(_metadata, &r);
 	for (i = 0; goes_on(&r, i, ROUNDS / 4); i++)
-		ping_pong(_metadata, s, PMD_PAGES);
+		ASSERT_EQ(0, move_there_and_back(s, PMD_PAGES));
 	/* Half of it, which splits what is huge. */
 	for (i = 0; goes_on(&r, i, ROUNDS / 4); i++)
-		ping_pong(_metadata, s, PMD_PAGES / 2);
+		ASSERT_EQ(0, move_there_and_back(s, PMD_PAGES / 2));
 	stop(_metadata, &r);
 	EXPECT_STREQ("", pages_differ(s->src, PMD_PAGES, 1));
 	EXPECT_ENGINE(3 * PMD_PAGES * (ROUNDS / 4), MOVED_ANYHOW, before);
@@ -536,12 +331,12 @@ TEST_F_TIMEOUT(races, R5_R6_writers_and_both_ways, PATIENCE)
 	int i;
 
 	ASSERT_EQ(0, make_kind(s, KIND_SMALL, 0, PMD_PAGES + 4));
-	register_source(_metadata, s);
+	ASSERT_EQ(0, space_register_source(s));
 	ASSERT_EQ(0, move_surely(s->uffd, s->dst + PMD, s->src + PMD, 4 * PAGE).err);
 	start(_metadata, &mover);
 	start(_metadata, &mapper);
 	for (i = 0; goes_on(&mapper, i, ROUNDS); i++)
-		ping_pong(_metadata, s, 4);
+		ASSERT_EQ(0, move_there_and_back(s, 4));
 	stop(_metadata, &mapper);
 	stop(_metadata, &mover);
 	EXPECT_STREQ("", pages_differ(s->src, 4, 1));

@@ -4,7 +4,6 @@
  * changes, and they move as soon as the other one is gone.
  */
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <liburing.h>
@@ -83,32 +82,14 @@ static void accepted(struct __test_metadata *_metadata, struct space *s, size_t 
 	EXPECT_STREQ("", pages_differ(s->dst, pages, id));
 }
 
-/* A child that shares all pages until it is told to go. */
-static pid_t fork_sharer(void)
-{
-	pid_t pid = fork();
-
-	if (!pid) {
-		pause();
-		_exit(0);
-	}
-	return pid;
-}
-
-static void end_sharer(pid_t pid)
-{
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-}
-
 TEST_F_TIMEOUT(shared, with_child, PATIENCE)
 {
 	struct space *s = &self->space;
-	pid_t pid = fork_sharer();
+	pid_t pid = share_with_child();
 
 	ASSERT_LT(0, pid);
 	refused(_metadata, s, self->pages, "stop_shared");
-	end_sharer(pid);
+	end_child(pid);
 	/* Still marked as shared, until the next write finds that it is not. */
 	refused(_metadata, s, self->pages, "stop_shared");
 	fill_pages(s->src, self->pages, 50);
@@ -122,10 +103,10 @@ TEST_F_TIMEOUT(shared, dontfork_is_not_shared, PATIENCE)
 	pid_t pid;
 
 	ASSERT_EQ(0, madvise(s->src, AREA * PAGE, MADV_DONTFORK));
-	pid = fork_sharer();
+	pid = share_with_child();
 	ASSERT_LT(0, pid);
 	accepted(_metadata, s, self->pages, 1);
-	end_sharer(pid);
+	end_child(pid);
 	EXPECT_ENGINE(self->pages, MOVED_ANYHOW, self->counted);
 }
 
@@ -323,12 +304,12 @@ TEST_F_TIMEOUT(small, swapped_and_shared, PATIENCE)
 	if (missing)
 		SKIP(return, "%s", missing);
 	ASSERT_EQ(0, make_kind(s, KIND_SWAPPED, 0, 4));
-	pid = fork_sharer();
+	pid = share_with_child();
 	ASSERT_LT(0, pid);
 	EXPECT_EQ(EBUSY, move_pages_of(s->uffd, s->dst, s->src, 4 * PAGE, 0).err);
 	EXPECT_TRUE(all_pages(s->src, 4, PM_SWAP, PM_SWAP));
 	EXPECT_TRUE(all_pages(s->dst, 4, PM_PRESENT | PM_SWAP, 0));
-	end_sharer(pid);
+	end_child(pid);
 	EXPECT_ENGINE(1, "stop_shared", before);
 	EXPECT_STREQ("", pages_differ(s->src, 4, 1));
 }

@@ -17,6 +17,7 @@
 
 #define ENGINE_FILE	"/sys/kernel/debug/anon_move/engine"
 #define STATS_FILE	"/sys/kernel/debug/anon_move/stats"
+#define CONFIG_FILE	"/proc/config.gz"
 
 static int read_pagemap(const void *addr, size_t pages, __u64 *view)
 {
@@ -133,6 +134,29 @@ bool all_pages(const void *addr, size_t pages, __u64 mask, __u64 want)
 }
 
 /**
+ * frame_flags() - the KPF_* of a page frame, mapped or not
+ * @pfn: its number
+ *
+ * Return: the flags, 0 if they can't be read.
+ */
+__u64 frame_flags(__u64 pfn)
+{
+	int fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
+	__u64 flags;
+
+	if (pread(fd, &flags, sizeof(flags), pfn * sizeof(flags)) != sizeof(flags))
+		flags = 0;
+	close(fd);
+	return flags;
+}
+
+/* The KPF_* of the page that a view shows, 0 if it shows none. */
+static __u64 page_flags(__u64 view)
+{
+	return view & PM_PRESENT ? frame_flags(view & PM_PFN) : 0;
+}
+
+/**
  * folio_flags() - the KPF_* of the page that is mapped at an address
  * @addr: where
  *
@@ -140,16 +164,42 @@ bool all_pages(const void *addr, size_t pages, __u64 mask, __u64 want)
  */
 __u64 folio_flags(const void *addr)
 {
-	__u64 view, flags = 0;
-	int fd;
+	__u64 view;
 
-	if (look(addr, 1, &view) || !(view & PM_PRESENT))
-		return 0;
-	fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
-	if (pread(fd, &flags, sizeof(flags), (view & PM_PFN) * sizeof(flags)) != sizeof(flags))
-		flags = 0;
-	close(fd);
-	return flags;
+	return look(addr, 1, &view) ? 0 : page_flags(view);
+}
+
+/* Mapped in order, and not part of something larger. */
+static bool is_folio(const __u64 *view, size_t folio)
+{
+	__u64 pfn = view[0] & PM_PFN;
+	size_t i;
+
+	for (i = 0; i < folio; i++)
+		if ((view[i] & PM_PFN) != pfn + i ||
+		    (page_flags(view[i]) & KPF_COMPOUND) != (i ? KPF_TAIL : KPF_HEAD))
+			return false;
+	return !(frame_flags(pfn + folio) & KPF_TAIL);
+}
+
+/**
+ * are_folios() - are these pages whole large folios, one after the other?
+ * @addr: first page
+ * @pages: how many, a multiple of @folio
+ * @folio: pages in a folio
+ *
+ * Return: true if all of them are.
+ */
+bool are_folios(const void *addr, size_t pages, size_t folio)
+{
+	__u64 *view = malloc(pages * sizeof(*view));
+	bool are = view && !look(addr, pages, view);
+	size_t i;
+
+	for (i = 0; are && i < pages; i += folio)
+		are = is_folio(view + i, folio);
+	free(view);
+	return are;
 }
 
 /**
@@ -256,7 +306,7 @@ long vma_count(void)
 /**
  * read_number() - read the number after a key
  * @path: file with one key and number a line
- * @key: with its colon, if it has one
+ * @key: with its colon, if it has one; or "" for the number that the file begins with
  *
  * Return: the number, or -1 if file or key does not exist.
  */
@@ -268,7 +318,7 @@ long long read_number(const char *path, const char *key)
 	size_t len = strlen(key);
 
 	while (file && fgets(line, sizeof(line), file))
-		if (!strncmp(line, key, len) && strchr(" \t", line[len]))
+		if (!strncmp(line, key, len) && (!len || strchr(" \t", line[len])))
 			number = atoll(line + len);
 	if (file)
 		fclose(file);
@@ -314,6 +364,44 @@ const char *swap_missing(void)
 	char name[64];
 
 	return swap_device(name) ? NULL : "no swap device (tools/vm/run --swap SIZE makes one)";
+}
+
+/**
+ * slow_swap_missing() - does the first swap device go through the swap cache?
+ *
+ * Return: what is missing, or NULL.
+ */
+const char *slow_swap_missing(void)
+{
+	char name[64];
+
+	if (swap_device(name) && strncmp(name, "zram", 4))
+		return NULL;
+	return "no swap device but zram (tools/vm/run --slow-swap SIZE makes one)";
+}
+
+/**
+ * config_missing() - can the configuration of the kernel be read?
+ *
+ * Return: what is missing, or NULL.
+ */
+const char *config_missing(void)
+{
+	return access(CONFIG_FILE, R_OK) ? "no " CONFIG_FILE " (CONFIG_IKCONFIG_PROC)" : NULL;
+}
+
+/**
+ * config_has() - was the kernel configured so?
+ * @line: of its .config
+ *
+ * Return: true if that line is there.
+ */
+bool config_has(const char *line)
+{
+	char command[256];
+
+	snprintf(command, sizeof(command), "zcat " CONFIG_FILE " | grep -qxF '%s'", line);
+	return !system(command);
 }
 
 /**

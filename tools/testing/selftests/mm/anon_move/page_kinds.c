@@ -12,7 +12,6 @@
 #include "anon_move_test.h"
 
 #define THP_DIR		"/sys/kernel/mm/transparent_hugepage"
-#define MTHP_SWITCH	THP_DIR "/hugepages-64kB/enabled"
 
 #define ROUNDS		100	/* of 10 ms at least, for what takes a while to happen */
 
@@ -47,6 +46,19 @@ static void empty_lru_batches(void)
 	usleep(10000);
 }
 
+/*
+ * Reclaim looks at mapped pages only. What it left in the swap cache until it was
+ * written is mapped again; now it is clean, and leaves the cache at the next try.
+ */
+static void map_cached(char *addr, const unsigned char *in_core, size_t pages)
+{
+	size_t i;
+
+	for (i = 0; i < pages; i++)
+		if (in_core[i])
+			touch(addr + i * PAGE);
+}
+
 /**
  * page_out() - swap pages out, and out of the swap cache too
  * @addr: first page
@@ -66,6 +78,7 @@ int page_out(void *addr, size_t pages)
 		if (all_pages(addr, pages, PM_PRESENT | PM_SWAP, PM_SWAP) &&
 		    !memchr(in_core, 1, pages))
 			return 0;
+		map_cached(addr, in_core, pages);
 		empty_lru_batches();
 	}
 	return -1;
@@ -131,25 +144,45 @@ static bool read_switch(const char *path, char value[16])
 	return chosen && sscanf(chosen, "[%15[^]]", value) == 1;
 }
 
-static int make_mthp(struct space *s, size_t first, size_t pages)
+static const char *folio_switch(size_t folio)
 {
+	static char path[80];
+
+	snprintf(path, sizeof(path), THP_DIR "/hugepages-%zukB/enabled", folio * PAGE / 1024);
+	return path;
+}
+
+/**
+ * make_large() - make pages of the source large folios that are mapped by PTEs
+ * @s: the space
+ * @first: first page of the source, a multiple of @folio
+ * @pages: how many, likewise
+ * @folio: pages in a folio, a power of 2 from 4 to PMD_PAGES / 2
+ *
+ * Return: 0 when all of them surely are, else -1.
+ */
+int make_large(struct space *s, size_t first, size_t pages, size_t folio)
+{
+	const char *path = folio_switch(folio);
 	char *addr = s->src + first * PAGE;
 	char old[16];
-	size_t i;
 
-	if (!read_switch(MTHP_SWITCH, old) || write_text(MTHP_SWITCH, "always"))
+	if (!read_switch(path, old) || write_text(path, "always"))
 		return -1;
-	madvise(s->src, s->pages * PAGE, MADV_HUGEPAGE);
-	/* No MADV_HUGEPAGE may remain: it would make whole PMDs of what is filled later. */
+	/* No huge pages, by khugepaged neither: it looks as soon as MADV_HUGEPAGE lets it. */
 	write_text(THP_DIR "/hugepages-2048kB/enabled", "never");
+	madvise(s->src, s->pages * PAGE, MADV_HUGEPAGE);
 	fill_pages(addr, pages, first + 1);
-	write_text(THP_DIR "/hugepages-2048kB/enabled", "inherit");
 	madvise(s->src, s->pages * PAGE, MADV_NOHUGEPAGE);
-	write_text(MTHP_SWITCH, old);
-	for (i = 0; i < pages; i++)
-		if (!(folio_flags(addr + i * PAGE) & KPF_COMPOUND))
-			return -1;
-	return all_pages(addr, pages, PM_PRESENT | PM_HUGE, PM_PRESENT) ? 0 : -1;
+	write_text(THP_DIR "/hugepages-2048kB/enabled", "inherit");
+	write_text(path, old);
+	return are_folios(addr, pages, folio) &&
+	       all_pages(addr, pages, PM_PRESENT | PM_HUGE, PM_PRESENT) ? 0 : -1;
+}
+
+static int make_mthp(struct space *s, size_t first, size_t pages)
+{
+	return make_large(s, first, pages, MTHP_PAGES);
 }
 
 static int make_mthp_swapped(struct space *s, size_t first, size_t pages)
@@ -210,9 +243,20 @@ static const char *thp_missing(void)
 	return strcmp(value, "never") ? NULL : THP_DIR "/enabled says never";
 }
 
+/**
+ * large_missing() - can the machine have large folios that are mapped by PTEs?
+ * @folio: pages in a folio
+ *
+ * Return: what is missing, or NULL.
+ */
+const char *large_missing(size_t folio)
+{
+	return access(folio_switch(folio), W_OK) ? "no large folios of that size" : NULL;
+}
+
 static const char *mthp_missing(void)
 {
-	return access(MTHP_SWITCH, W_OK) ? "no " MTHP_SWITCH : NULL;
+	return large_missing(MTHP_PAGES);
 }
 
 static const char *mthp_swapped_missing(void)

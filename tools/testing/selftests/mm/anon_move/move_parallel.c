@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Two threads that move different pages of one VMA at the same time get in
+ * each other's way nowhere: neither takes a lock for writing that the other
+ * one needs.
+ */
+#include <pthread.h>
+
+#include "../../kselftest_harness.h"
+#include "anon_move_test.h"
+
+#define AREA	(4 * PMD_PAGES)
+#define HALF	(AREA / 2)
+#define ROUNDS	10
+
+/* All that takes a rw_semaphore for writing; the last three are lockdep's names. */
+static const char * const write_locks[] = {
+	"down_write",
+	"down_write_killable",
+	"down_write_trylock",
+	"down_write_nested",
+	"down_write_killable_nested",
+	"_down_write_nest_lock",
+};
+
+#define WRITE_LOCKS	(sizeof(write_locks) / sizeof(*write_locks))
+
+/**
+ * struct mover - one of the threads
+ * @thread: it
+ * @space: between whose areas it moves
+ * @other: the other one
+ * @first: first page of its own
+ * @a_call: pages it moves with a call
+ * @begin: both wait here
+ * @round: what it is at
+ * @met: rounds in which it saw the other one get on
+ * @err: 0 or an errno of a move
+ * @locks: calls of write_locks[]
+ */
+struct mover {
+	pthread_t thread;
+	struct space *space;
+	const struct mover *other;
+	size_t first;
+	size_t a_call;
+	pthread_barrier_t *begin;
+	int round;
+	int met;
+	int err;
+	long long locks;
+};
+
+FIXTURE(parallel)
+{
+	struct space space;
+	long long calls;
+};
+
+FIXTURE_VARIANT(parallel)
+{
+	enum page_kind_id kind;
+	size_t a_call;
+};
+
+FIXTURE_VARIANT_ADD(parallel, small) { KIND_SMALL, PMD_PAGES };
+FIXTURE_VARIANT_ADD(parallel, small_by_eights) { KIND_SMALL, 8 };
+FIXTURE_VARIANT_ADD(parallel, mthp) { KIND_MTHP, PMD_PAGES };
+FIXTURE_VARIANT_ADD(parallel, thp) { KIND_THP, PMD_PAGES };
+
+FIXTURE_SETUP(parallel)
+{
+	const char *missing = move_missing();
+
+	missing = missing ? missing : base_serves();
+	missing = missing ? missing : kind_missing(variant->kind);
+	missing = missing ? missing : calls_missing();
+	missing = missing ? missing : config_missing();
+	if (missing)
+		SKIP(return, "%s", missing);
+	ASSERT_EQ(0, space_open(&self->space, AREA, UFFD_FEATURE_SIGBUS));
+	self->calls = engine_count("calls");
+}
+
+FIXTURE_TEARDOWN(parallel)
+{
+	space_close(&self->space);
+	if (!_metadata->exit_code)
+		EXPECT_ENGINE(1, "calls", self->calls);
+}
+
+static void move_half(struct mover *m, char *dst, char *src)
+{
+	size_t i;
+
+	for (i = m->first; i < m->first + HALF && !m->err; i += m->a_call)
+		m->err = move_pages_of(m->space->uffd, dst + i * PAGE, src + i * PAGE,
+				       m->a_call * PAGE, 0).err;
+}
+
+/* Until both have met, but not for ever. */
+static bool goes_on(const struct mover *m)
+{
+	return m->round < ROUNDS ||
+	       (m->round < 1000 * ROUNDS &&
+		(!m->met || !__atomic_load_n(&m->other->met, __ATOMIC_RELAXED)));
+}
+
+static void *move_on(void *arg)
+{
+	int fds[WRITE_LOCKS], before;
+	struct mover *m = arg;
+	size_t i;
+
+	for (i = 0; i < WRITE_LOCKS; i++)
+		fds[i] = calls_open(write_locks[i], 0);
+	pthread_barrier_wait(m->begin);
+	for (; goes_on(m); __atomic_fetch_add(&m->round, 1, __ATOMIC_RELAXED)) {
+		before = __atomic_load_n(&m->other->round, __ATOMIC_RELAXED);
+		move_half(m, m->space->dst, m->space->src);
+		move_half(m, m->space->src, m->space->dst);
+		m->met += __atomic_load_n(&m->other->round, __ATOMIC_RELAXED) > before;
+	}
+	for (i = 0; i < WRITE_LOCKS; i++) {
+		m->locks += fds[i] >= 0 ? calls_count(fds[i]) : 0;
+		close(fds[i]);
+	}
+	return NULL;
+}
+
+/* A counter that counts nothing would prove nothing. */
+static void can_count(struct __test_metadata *_metadata)
+{
+	int fd = calls_open(write_locks[0], 0);
+
+	ASSERT_LE(0, fd);
+	munmap(mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), PAGE);
+	EXPECT_LE(0, calls_count(fd) - 1);
+	close(fd);
+}
+
+static void move_both(struct __test_metadata *_metadata, struct mover movers[2])
+{
+	pthread_barrier_t begin;
+	int i;
+
+	ASSERT_EQ(0, pthread_barrier_init(&begin, NULL, 2));
+	for (i = 0; i < 2; i++) {
+		movers[i].begin = &begin;
+		ASSERT_EQ(0, pthread_create(&movers[i].thread, NULL, move_on, &movers[i]));
+	}
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, pthread_join(movers[i].thread, NULL));
+	for (i = 0; i < 2; i++) {
+		EXPECT_EQ(0, movers[i].err);
+		EXPECT_LT(0, movers[i].met);
+	}
+}
+
+TEST_F_TIMEOUT(parallel, two_movers_of_one_vma, PATIENCE)
+{
+	struct space *s = &self->space;
+	struct mover movers[2] = {
+		{ .space = s, .other = &movers[1], .a_call = variant->a_call },
+		{ .space = s, .other = &movers[0], .a_call = variant->a_call, .first = HALF },
+	};
+	long long batches, counted = engine_count(MOVED_ANYHOW);
+
+	can_count(_metadata);
+	ASSERT_EQ(0, make_kind(s, variant->kind, 0, AREA));
+	ASSERT_EQ(0, space_register_source(s));
+	/* The first move of all makes the destination's anon_vma, under locks. */
+	ASSERT_EQ(0, move_there_and_back(s, AREA));
+	batches = engine_count("batches");
+	move_both(_metadata, movers);
+	batches = engine_count("batches") - batches;
+
+	if (config_has("CONFIG_ANON_MOVE_LOCK_ANON_VMA=y")) {
+		EXPECT_LE(batches, movers[0].locks + movers[1].locks);
+	} else {
+		EXPECT_EQ(0, movers[0].locks);
+		EXPECT_EQ(0, movers[1].locks);
+	}
+	EXPECT_STREQ("", pages_differ(s->src, AREA, 1));
+	EXPECT_ENGINE(2 * ROUNDS * AREA, MOVED_ANYHOW, counted);
+}
+
+TEST_HARNESS_MAIN
