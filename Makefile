@@ -3,7 +3,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup tree kernel debug-kernel selftests run test lint configs patch clean
+.PHONY: help setup tree kernel debug-kernel anon-vma-kernel selftests run bench bench-docs test lint configs patch clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -11,7 +11,13 @@ help: ## list the targets
 run: kernel selftests ## build, boot a guest, move 256 MiB with each of three movers, print a table
 	@tools/anon_move/run
 
-test: setup kernel debug-kernel selftests ## everything: lint, compile tests, guests with and without debugging
+bench: kernel selftests ## what moving costs, row by row, by each mover: tables and build/bench.json; BENCH=ROW for one
+	@tools/anon_move/bench $(BENCH)
+
+bench-docs: setup ## draw the chart and write the tables of Documentation/mm/anon_move-bench.* from build/bench.json
+	@tools/anon_move/bench-docs
+
+test: setup kernel debug-kernel anon-vma-kernel selftests ## everything: lint, compile tests, guests with and without debugging
 	@tools/testing/anon_move/run-tests
 
 setup: ## install the Debian packages that all the rest needs
@@ -25,6 +31,9 @@ kernel: setup ## build the release kernel
 
 debug-kernel: setup ## build the kernel with KASAN, lockdep and the other checkers
 	@tools/build/kernel debug >/dev/null
+
+anon-vma-kernel: setup ## build the engine for bases where not every rmap walker locks the folio
+	@tools/build/kernel anon-vma >/dev/null
 
 selftests: setup ## build the tests that run in the guest
 	@tools/build/selftests

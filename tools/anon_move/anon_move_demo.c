@@ -12,8 +12,6 @@
 
 #include "demo.h"
 
-#define ENGINE_FILE "/sys/kernel/debug/anon_move/engine"
-#define STATS_FILE "/sys/kernel/debug/anon_move/stats"
 #define MAX_MOVERS 4
 
 static const char usage[] =
@@ -31,7 +29,6 @@ static const char *movers[MAX_MOVERS] = { "anon_move", "base", "copy" };
 static size_t nr_movers = 3;
 static unsigned long mib = 256, pages_per_call = 512;
 static bool json;
-static char first_engine[32];
 
 static unsigned long parse_number(const char *text, unsigned long most)
 {
@@ -94,47 +91,16 @@ static void parse_options(int argc, char **argv)
 		errx(CANNOT, "'%s' is not an option; see --help", argv[optind]);
 }
 
-static bool write_engine(const char *name)
-{
-	FILE *file = fopen(ENGINE_FILE, "w");
-
-	if (!file)
-		return false;
-	fputs(name, file);
-	/* Written here, so this is where the kernel says no. */
-	return !fclose(file);
-}
-
-static void restore_engine(void)
-{
-	write_engine(first_engine);
-}
-
-/* The machine goes on after this program: it is left as it was found. */
-static void remember_engine(void)
-{
-	FILE *file = fopen(ENGINE_FILE, "r");
-
-	if (!file || fscanf(file, "%31s", first_engine) != 1)
-		err(CANNOT, "be root on a kernel of 'make kernel', or use --engine current: "
-		    ENGINE_FILE);
-	fclose(file);
-	atexit(restore_engine);
-}
-
 /* A switch without effect gives a handsome table too, so the engine's own counters must agree. */
 static void play_engine(struct row *row)
 {
 	const bool ours = !strcmp(row->mover, "anon_move");
 	unsigned long long moved;
 
-	if (!*first_engine)
-		remember_engine();
-	if (!write_engine(row->mover))
-		err(CANNOT, ENGINE_FILE " does not take '%s'", row->mover);
-	moved = sum_counters(STATS_FILE, "moved_");
+	choose_engine(row->mover);
+	moved = engine_counter("moved_");
 	play_row(row);
-	moved = sum_counters(STATS_FILE, "moved_") - moved;
+	moved = engine_counter("moved_") - moved;
 	if (moved != (ours ? row->pages : 0))
 		errx(FAILED, "%s by %s: anon_move says that it moved %llu of the %llu pages",
 		     way_names[row->way], row->mover, moved, row->pages);

@@ -5,19 +5,12 @@
 #ifndef DEMO_H
 #define DEMO_H
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "shared.h"
 
-#define PAGE ((size_t)4096)
-#define MIB ((size_t)1 << 20)
 #define MAX_MIB 65536
 
 /* A row's memory is brought over in so many rounds, each one measured. */
 #define ROUNDS 16
-
-/* Exit statuses: bytes or calls went wrong; this machine can't do what the options ask. */
-#define FAILED 1
-#define CANNOT 2
 
 enum way {
 	WAY_RANGES,	/* one thread, many pages a call */
@@ -52,12 +45,5 @@ struct row {
 
 /* ways.c */
 void play_row(struct row *row);
-
-/* meters.c */
-unsigned long long clock_ns(void);
-bool clock_counts_instructions(void);
-unsigned long long sum_counters(const char *path, const char *prefix);
-int flushes_open(void);
-unsigned long long flushes_read(int fd);
 
 #endif /* DEMO_H */

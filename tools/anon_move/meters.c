@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Reads what the clock and the kernel say about the work: instructions, TLB flushes, counters. */
+/* Reads the clock, finds out whether it counts instructions, and reads the counters of files. */
 
 #define _GNU_SOURCE
 #include <err.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
-#include <linux/perf_event.h>
 
-#include "demo.h"
+#include "shared.h"
 
 /**
  * clock_ns() - read a clock that nobody adjusts
@@ -82,62 +78,4 @@ unsigned long long sum_counters(const char *path, const char *prefix)
 			sum += value;
 	fclose(file);
 	return sum;
-}
-
-static int open_tracepoint(const char *id_file)
-{
-	struct perf_event_attr attr = {
-		.type = PERF_TYPE_TRACEPOINT,
-		.size = sizeof(attr),
-		.inherit = 1,
-	};
-	FILE *file = fopen(id_file, "r");
-	unsigned long long id;
-	int fd = -1;
-
-	if (!file)
-		return -1;
-	if (fscanf(file, "%llu", &id) == 1) {
-		attr.config = id;
-		fd = syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
-	}
-	fclose(file);
-	return fd;
-}
-
-/**
- * flushes_open() - start to count the TLB flushes of this process
- *
- * Counts tlb:tlb_flush, not nr_tlb_local_flush_one of /proc/vmstat: a flush of
- * 8 pages raises that by 8, just as 8 flushes of a page do. Covers the calling
- * thread and the ones it makes afterwards.
- *
- * Return: a descriptor for flushes_read(), to be closed; -1 where the kernel
- * has no such tracepoint or the privilege is missing.
- */
-int flushes_open(void)
-{
-	int fd = open_tracepoint("/sys/kernel/tracing/events/tlb/tlb_flush/id");
-
-	if (fd < 0)
-		fd = open_tracepoint("/sys/kernel/debug/tracing/events/tlb/tlb_flush/id");
-	/* TLB_LOCAL_MM_SHOOTDOWN: once a flush on any number of CPUs, never a task switch. */
-	if (fd >= 0 && ioctl(fd, PERF_EVENT_IOC_SET_FILTER, "reason == 3"))
-		err(FAILED, "can't filter tlb:tlb_flush");
-	return fd;
-}
-
-/**
- * flushes_read() - how many TLB flushes so far?
- * @fd: from flushes_open(), -1 included
- *
- * Return: flushes since flushes_open(), 0 where they can't be counted.
- */
-unsigned long long flushes_read(int fd)
-{
-	unsigned long long count = 0;
-
-	if (fd >= 0 && read(fd, &count, sizeof(count)) != sizeof(count))
-		err(FAILED, "can't read the TLB flush counter");
-	return count;
 }

@@ -3,14 +3,12 @@
 
 #define _GNU_SOURCE
 #include <err.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <stdnoreturn.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "demo.h"
@@ -166,44 +164,6 @@ static void bring_all(void)
 		pthread_barrier_wait(&play.barrier);
 }
 
-static int open_uffd(enum way way)
-{
-	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_MOVE };
-	/* User mode only, as no system call faults here: works without privilege. */
-	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
-
-	if (fd < 0)
-		err(CANNOT, "no userfaultfd (a kernel without CONFIG_USERFAULTFD, or seccomp)");
-	if (way == WAY_SIGBUS)
-		api.features |= UFFD_FEATURE_SIGBUS;
-	if (ioctl(fd, UFFDIO_API, &api))
-		err(CANNOT, "no UFFDIO_MOVE in this kernel; use Linux 6.8 or later, or 'make run'");
-	return fd;
-}
-
-static char *map_area(size_t len)
-{
-	char *area = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (area == MAP_FAILED)
-		err(FAILED, "can't map %zu MiB", len / MIB);
-	/* The table counts small pages. EINVAL: this kernel has no others. */
-	if (madvise(area, len, MADV_NOHUGEPAGE) && errno != EINVAL)
-		err(FAILED, "MADV_NOHUGEPAGE");
-	return area;
-}
-
-static void register_area(char *area, size_t len)
-{
-	struct uffdio_register arg = {
-		.range = { .start = (uintptr_t)area, .len = len },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-
-	if (ioctl(play.uffd, UFFDIO_REGISTER, &arg))
-		err(FAILED, "UFFDIO_REGISTER");
-}
-
 static void set_up(const struct row *row, unsigned int rounds)
 {
 	const struct sigaction action = { .sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO };
@@ -211,14 +171,14 @@ static void set_up(const struct row *row, unsigned int rounds)
 	play.row = row;
 	play.rounds = rounds;
 	play.copies = !strcmp(row->mover, "copy");
-	play.uffd = open_uffd(row->way);
-	play.src = map_area(row->area);
-	play.dst = map_area(row->area);
+	play.uffd = open_uffd(row->way == WAY_SIGBUS ? UFFD_FEATURE_SIGBUS : 0);
+	play.src = map_small_pages(row->area);
+	play.dst = map_small_pages(row->area);
 	/* While faults on it are still the kernel's business. */
 	if (madvise(play.src, row->area, MADV_POPULATE_WRITE))
 		err(FAILED, "MADV_POPULATE_WRITE");
-	register_area(play.src, row->area);
-	register_area(play.dst, row->area);
+	register_area(play.uffd, play.src, row->area);
+	register_area(play.uffd, play.dst, row->area);
 	if (row->way == WAY_SIGBUS && sigaction(SIGBUS, &action, NULL))
 		err(FAILED, "sigaction");
 	if (row->way != WAY_FAULTS)
@@ -236,8 +196,8 @@ static void tear_down(void)
 		pthread_barrier_destroy(&play.barrier);
 	}
 	close(play.uffd);
-	munmap(play.src, play.row->area);
-	munmap(play.dst, play.row->area);
+	unmap_area(play.src, play.row->area);
+	unmap_area(play.dst, play.row->area);
 }
 
 static void measure(struct row *row, int counter)
