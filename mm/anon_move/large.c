@@ -81,7 +81,7 @@ static bool clear_whole(struct anon_move *am, struct anon_move_batch *b, unsigne
 	b->whole = expected;
 	b->mixed = false;
 	/* Half of what a page of it costs is the loop. */
-	#pragma GCC unroll 8
+	#pragma GCC unroll 16
 	for (k = 0; k < nr; k++, expected = anon_move_pte_add(expected, step)) {
 		if (!pte_none(ptep_get(dst_pte + k)) || !anon_move_exclusive(page + k))
 			break;

@@ -147,8 +147,6 @@ static bool pass_leading_holes(struct anon_move *am, struct anon_move_batch *b)
 	pmd_t *dst_pmd;
 	long holes;
 
-	if (!anon_move_holes_allowed(am))
-		return false;
 	dst_pmd = mm_find_pmd(am->req->mm, b->dst);
 	if (dst_pmd && !pmd_none(pmdp_get_lockless(dst_pmd)))
 		return false;
@@ -182,6 +180,7 @@ static __always_inline enum anon_move_stop step(struct anon_move *am)
 		.src = req->src + am->done,
 	};
 	enum anon_move_stop stop;
+	bool huge;
 	pmd_t pmd;
 
 	/* Not pmd_addr_end(): with a folded PMD that is the end of the range, not of the table. */
@@ -191,15 +190,14 @@ static __always_inline enum anon_move_stop step(struct anon_move *am)
 	pmd = b.src_pmd ? pmdp_get_lockless(b.src_pmd) : __pmd(0);
 	if (pmd_none(pmd))
 		return step_hole(am, &b);
-	if (!anon_move_pmd_huge(pmd) && pass_leading_holes(am, &b))
+	huge = anon_move_pmd_huge(pmd);
+	if (!huge && anon_move_holes_allowed(am) && pass_leading_holes(am, &b))
 		return ANON_MOVE_DONE;
 
 	stop = make_dst_pmd(am, &b);
 	if (stop)
 		return stop;
-	if (anon_move_pmd_huge(pmd))
-		return anon_move_pmd(am, &b);
-	return step_table(am, &b);
+	return huge ? anon_move_pmd(am, &b) : step_table(am, &b);
 }
 
 /* What passes by itself once the VMAs have been let go for a while. */
@@ -303,7 +301,7 @@ ssize_t anon_move_pages(const struct anon_move_request *req)
 	stop = walk_patiently(&am);
 	if (am.folio)
 		folio_put(am.folio);
-	if (!am.error)
+	if (!am.done && !am.error)
 		am.error = -anon_move_stop_info[stop].error;
 	trace_anon_move_call(&am, anon_move_stop_info[stop].name);
 	return am.done ? am.done : am.error;
