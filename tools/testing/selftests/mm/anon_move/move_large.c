@@ -59,8 +59,7 @@ FIXTURE_TEARDOWN(large)
 }
 
 /* The source is registered afterwards only: a VMA that is gets small pages. */
-static void make(struct __test_metadata *_metadata, struct trial *t, size_t first,
-		 size_t pages)
+static void make(struct __test_metadata *_metadata, struct trial *t, size_t first, size_t pages)
 {
 	ASSERT_EQ(0, make_large(&t->space, first, pages, t->folio));
 	ASSERT_EQ(0, space_register_source(&t->space));
@@ -82,8 +81,8 @@ static void none_split(struct __test_metadata *_metadata, struct trial *t)
 }
 
 /* The folios that left are the ones that arrived, and none was split on the way. */
-static void move_whole(struct __test_metadata *_metadata, struct trial *t, char *dst,
-		       char *src, size_t pages)
+static void move_whole(struct __test_metadata *_metadata, struct trial *t, char *dst, char *src,
+		       size_t pages)
 {
 	long long before = engine_count("moved_large");
 	__u64 left[AREA], arrived[AREA];

@@ -108,10 +108,10 @@ FIXTURE_VARIANT_ADD(writers, munmap_and_mmap) { unmap_and_map };
 FIXTURE_VARIANT_ADD(writers, mremap) { move_away };
 FIXTURE_VARIANT_ADD(writers, fork) { fork_child };
 
-/* 1 GiB, if there is memory for it; half of it where everything takes a hundred times as long. */
+/* 1 GiB, if there is memory for it; less where everything takes a hundred times as long. */
 static size_t pages_to_move(void)
 {
-	size_t most = access("/proc/lockdep", F_OK) ? 512 * PMD_PAGES : 256 * PMD_PAGES;
+	size_t most = access("/proc/lockdep", F_OK) ? 512 * PMD_PAGES : 128 * PMD_PAGES;
 	size_t room = read_number("/proc/meminfo", "MemAvailable:") / 4 * 2 / 3;
 
 	return room < most ? room / PMD_PAGES * PMD_PAGES : most;
