@@ -3,7 +3,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup tree kernel debug-kernel anon-vma-kernel selftests run bench bench-docs test lint configs patch clean
+.PHONY: help setup tree kernel debug-kernel anon-vma-kernel bench-kernel selftests run bench bench-docs test lint configs patch clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -11,7 +11,7 @@ help: ## list the targets
 run: kernel selftests ## build, boot a guest, move 256 MiB with each of three movers, print a table
 	@tools/anon_move/run
 
-bench: kernel selftests ## what moving costs, row by row, by each mover: tables and build/bench.json; BENCH=ROW for one
+bench: kernel bench-kernel selftests ## what moving costs, row by row, by each mover: tables and build/bench.json; BENCH=ROW for one
 	@tools/anon_move/bench $(BENCH)
 
 bench-docs: setup ## draw the chart and write the tables of Documentation/mm/anon_move-bench.* from build/bench.json
@@ -34,6 +34,9 @@ debug-kernel: setup ## build the kernel with KASAN, lockdep and the other checke
 
 anon-vma-kernel: setup ## build the engine for bases where not every rmap walker locks the folio
 	@tools/build/kernel anon-vma >/dev/null
+
+bench-kernel: setup ## build the release kernel with JUMP_LABEL, to measure with
+	@tools/build/kernel bench >/dev/null
 
 selftests: setup ## build the tests that run in the guest
 	@tools/build/selftests
