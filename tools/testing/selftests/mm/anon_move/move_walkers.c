@@ -161,6 +161,9 @@ TEST_F_TIMEOUT(walkers, damon, PATIENCE)
 	for (i = 0; goes_on(&r, i, ROUNDS); i++)
 		ASSERT_EQ(0, move_there_and_back(s, AREA));
 	stop(_metadata, &r);
+	/* A probe is not taken away from under an emulated CPU that runs into it. */
+	ASSERT_EQ(0, write_text(DAMON "0/state", "off"));
+	close(walks);
 	TH_LOG("%lu walks", r.hits);
 	check(_metadata, s, self->counted);
 }
