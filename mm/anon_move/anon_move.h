@@ -214,8 +214,8 @@ static inline enum anon_move_stop anon_move_judge(struct folio *folio, struct pa
  * Between a batch's first entry and its last, folios say that they are where
  * they are not mapped yet. Nobody notices whose walk begins with the folio
  * lock; with CONFIG_RMAP_WALKERS_LOCK_FOLIO that is everybody, and no lock is
- * taken here. In other bases folio_referenced(), page_idle and DAMON walk
- * without it. Every anon_vma of the source VMA has the same root, so one lock
+ * taken here. In other bases folio_referenced(), page_idle, DAMON and
+ * kill_procs_now() walk without it. Every anon_vma of the source VMA has the same root, so one lock
  * then serves all of its folios.
  *
  * Context: VMAs read-locked; may sleep.
@@ -348,7 +348,7 @@ unsigned int anon_move_take_large(struct anon_move *am, struct anon_move_batch *
 				  unsigned int i, struct folio *folio, struct page *page);
 enum anon_move_stop anon_move_split(struct anon_move *am);
 enum anon_move_stop anon_move_uncache(struct anon_move *am);
-void anon_move_reclaim(struct folio *folio);
+bool anon_move_reclaim(struct folio *folio);
 
 /* swap.c */
 unsigned int anon_move_swap(struct anon_move *am, struct anon_move_batch *b,

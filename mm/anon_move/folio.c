@@ -25,6 +25,19 @@ enum anon_move_stop anon_move_busy(struct anon_move *am, struct folio *folio)
 	return ANON_MOVE_LOCKED;
 }
 
+/* Takes over the reference. False if there was nothing to sleep on. */
+static bool wait_for(struct folio *folio, enum anon_move_stop stop)
+{
+	if (stop == ANON_MOVE_CACHED)
+		return anon_move_reclaim(folio);
+	if (stop == ANON_MOVE_WRITEBACK)
+		folio_wait_writeback_killable(folio);
+	else
+		folio_wait_locked_killable(folio);
+	folio_put(folio);
+	return true;
+}
+
 /**
  * anon_move_wait() - wait for what stopped the walk
  * @am: the move; drops the reference in @am->folio, if there is one
@@ -39,21 +52,11 @@ void anon_move_wait(struct anon_move *am, enum anon_move_stop stop)
 	struct folio *folio = am->folio;
 
 	am->folio = NULL;
-	if (folio) {
-		if (stop == ANON_MOVE_CACHED) {
-			anon_move_reclaim(folio);
-			return;
-		}
-		if (stop == ANON_MOVE_WRITEBACK)
-			folio_wait_writeback_killable(folio);
-		else
-			folio_wait_locked_killable(folio);
-		folio_put(folio);
-	} else if (stop != ANON_MOVE_WRITER) {
-		/*
-		 * To wait for a large folio takes a reference, which would
-		 * keep it large (R8); for a migrating one, the VMA lock (O2).
-		 */
-		schedule_timeout_killable(1);
-	}
+	if (stop == ANON_MOVE_WRITER || (folio && wait_for(folio, stop)))
+		return;
+	/*
+	 * To wait for a large folio takes a reference, which would keep it
+	 * large (R8); for a migrating one, the VMA lock (O2).
+	 */
+	schedule_timeout_killable(1);
 }

@@ -181,12 +181,12 @@ enum anon_move_stop anon_move_uncache(struct anon_move *am)
  * anon_move_reclaim() - write a folio out if need be and drop it, as MADV_PAGEOUT does
  * @folio: not mapped, in the swap cache; its reference is dropped
  *
- * One that is not on the LRU lists yet, or referenced by somebody, stays; the
- * caller will try again after a while.
+ * One that is not on the LRU lists yet, or referenced by somebody, stays.
  *
  * Context: no locks, as this may do I/O; may sleep.
+ * Return: true if it was dropped, false if it is worth trying after a while.
  */
-void anon_move_reclaim(struct folio *folio)
+bool anon_move_reclaim(struct folio *folio)
 {
 	LIST_HEAD(list);
 	bool isolated = folio_isolate_lru(folio);
@@ -194,7 +194,7 @@ void anon_move_reclaim(struct folio *folio)
 	/* Reclaim gives up where there are more references than that of the list. */
 	folio_put(folio);
 	if (!isolated)
-		return;
+		return false;
 	list_add(&folio->lru, &list);
-	reclaim_pages(&list);
+	return reclaim_pages(&list);
 }
