@@ -113,7 +113,7 @@ struct anon_move_desk {
  * struct anon_move_batch - what one hold of the two page-table locks moves
  * @dst: address of the first destination entry
  * @src: address of the first source entry
- * @dst_pmd: what maps @dst
+ * @dst_pmd: what maps @dst; NULL if there is no such table yet
  * @src_pmd: what maps @src
  * @size: bytes both ranges have left in these two PMDs; the most a batch moves
  * @max: entries that fit into it

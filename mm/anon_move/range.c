@@ -89,6 +89,11 @@ static long leading_none(struct mm_struct *mm, pmd_t *pmd, unsigned long addr,
 	return i;
 }
 
+static pmd_t pmd_or_none(pmd_t *pmd)
+{
+	return pmd ? pmdp_get_lockless(pmd) : __pmd(0);
+}
+
 static void pass_holes(struct anon_move *am, unsigned long size)
 {
 	am->done += size;
@@ -101,8 +106,7 @@ static void pass_holes(struct anon_move *am, unsigned long size)
  */
 static enum anon_move_stop step_hole(struct anon_move *am, struct anon_move_batch *b)
 {
-	pmd_t *dst_pmd = mm_find_pmd(am->req->mm, b->dst);
-	pmd_t pmd = dst_pmd ? pmdp_get_lockless(dst_pmd) : __pmd(0);
+	pmd_t pmd = pmd_or_none(b->dst_pmd);
 	long nr = b->size >> PAGE_SHIFT;
 
 	/* The base looks at the source's PUD, then the destination, then the source's PMD. */
@@ -113,7 +117,7 @@ static enum anon_move_stop step_hole(struct anon_move *am, struct anon_move_batc
 	if (anon_move_pmd_huge(pmd))
 		return ANON_MOVE_EXISTS;
 	if (!pmd_none(pmd))
-		nr = leading_none(am->req->mm, dst_pmd, b->dst, b->size);
+		nr = leading_none(am->req->mm, b->dst_pmd, b->dst, b->size);
 	if (nr < 0)
 		return ANON_MOVE_RACED;
 	pass_holes(am, nr * PAGE_SIZE);
@@ -130,7 +134,6 @@ static noinline pmd_t *alloc_pmd(struct mm_struct *mm, unsigned long addr)
 
 static enum anon_move_stop make_dst_pmd(struct anon_move *am, struct anon_move_batch *b)
 {
-	b->dst_pmd = mm_find_pmd(am->req->mm, b->dst);
 	if (!b->dst_pmd)
 		b->dst_pmd = alloc_pmd(am->req->mm, b->dst);
 	if (!b->dst_pmd)
@@ -144,11 +147,9 @@ static enum anon_move_stop make_dst_pmd(struct anon_move *am, struct anon_move_b
 /* The source has a page table; no table, of any level, for the holes it begins with (O4). */
 static bool pass_leading_holes(struct anon_move *am, struct anon_move_batch *b)
 {
-	pmd_t *dst_pmd;
 	long holes;
 
-	dst_pmd = mm_find_pmd(am->req->mm, b->dst);
-	if (dst_pmd && !pmd_none(pmdp_get_lockless(dst_pmd)))
+	if (!pmd_none(pmd_or_none(b->dst_pmd)))
 		return false;
 	holes = leading_none(am->req->mm, b->src_pmd, b->src, b->size);
 	if (holes <= 0)
@@ -187,7 +188,8 @@ static __always_inline enum anon_move_stop step(struct anon_move *am)
 	b.size = min3(req->len - am->done, PMD_SIZE - (b.dst & ~PMD_MASK),
 		      PMD_SIZE - (b.src & ~PMD_MASK));
 	b.src_pmd = mm_find_pmd(req->mm, b.src);
-	pmd = b.src_pmd ? pmdp_get_lockless(b.src_pmd) : __pmd(0);
+	b.dst_pmd = mm_find_pmd(req->mm, b.dst);
+	pmd = pmd_or_none(b.src_pmd);
 	if (pmd_none(pmd))
 		return step_hole(am, &b);
 	huge = anon_move_pmd_huge(pmd);
