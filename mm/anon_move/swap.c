@@ -17,7 +17,7 @@ static enum anon_move_stop judge_swap(pte_t pte)
 	return pte_swp_exclusive(pte) ? ANON_MOVE_DONE : ANON_MOVE_SHARED;
 }
 
-static unsigned int move_entries(struct anon_move *am, struct anon_move_batch *b,
+static unsigned int move_swapped(struct anon_move *am, struct anon_move_batch *b,
 				 unsigned int i, unsigned int nr)
 {
 	struct mm_struct *mm = am->req->mm;
@@ -84,7 +84,7 @@ static unsigned int move_locked(struct anon_move *am, struct anon_move_batch *b,
 	}
 	if (folio_test_anon(folio))
 		anon_move_reindex(am, folio, anon_move_dst(b, i));
-	move_entries(am, b, i, nr);
+	move_swapped(am, b, i, nr);
 	folio_unlock(folio);
 	return nr;
 }
@@ -130,7 +130,7 @@ unsigned int anon_move_swap(struct anon_move *am, struct anon_move_batch *b,
 	if (stop)
 		return anon_move_end(b, stop);
 	if (!anon_move_slot_cached(entry))
-		return move_entries(am, b, i, 1);
+		return move_swapped(am, b, i, 1);
 	folio = anon_move_cached_folio(entry);
 	/* A slot being read past the cache, or being given back: soon over. */
 	if (IS_ERR(folio))
