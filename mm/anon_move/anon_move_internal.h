@@ -23,11 +23,18 @@
 #include "../internal.h"
 #include "../swap.h"
 
-/* A page table for two locks at once; who locks it must see that its PMD is unchanged. */
-static inline pte_t *anon_move_map(struct mm_struct *mm, pmd_t *pmd,
-				   unsigned long addr, spinlock_t **ptl)
+/*
+ * A page table for two locks at once: who has taken the lock must see that the
+ * PMD still is @pmdval. Later bases call this pte_offset_map_rw_nolock().
+ */
+static inline pte_t *anon_move_map(struct mm_struct *mm, pmd_t *pmd, unsigned long addr,
+				   pmd_t *pmdval, spinlock_t **ptl)
 {
-	return pte_offset_map_nolock(mm, pmd, addr, ptl);
+	pte_t *pte = __pte_offset_map(pmd, addr, pmdval);
+
+	if (likely(pte))
+		*ptl = pte_lockptr(mm, pmdval);
+	return pte;
 }
 
 /* Mapping a page table starts an RCU section that only pte_unmap() tells sparse about. */

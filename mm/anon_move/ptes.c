@@ -229,15 +229,15 @@ static void move_entries(struct anon_move *am, struct anon_move_batch *b)
 }
 
 /*
- * The destination is mapped, at a time when its PMD was @dst_pmdval. A table
- * that went away or became a huge page since then ends the batch (R7). Mapped
- * last, unmapped first: the order of kmap_local (R9, R15).
+ * The destination is mapped, by a PMD that was @dst_pmdval. A table that went
+ * away or became a huge page since then ends the batch (R7). Mapped last,
+ * unmapped first: the order of kmap_local (R9, R15).
  */
 static void move_mapped(struct anon_move *am, struct anon_move_batch *b, pmd_t dst_pmdval)
 {
-	pmd_t src_pmdval = pmdp_get_lockless(b->src_pmd);
+	pmd_t src_pmdval;
 
-	b->src_pte = anon_move_map(am->req->mm, b->src_pmd, b->src, &b->src_ptl);
+	b->src_pte = anon_move_map(am->req->mm, b->src_pmd, b->src, &src_pmdval, &b->src_ptl);
 	if (!b->src_pte) {
 		b->stop = ANON_MOVE_RACED;
 		return;
@@ -256,9 +256,9 @@ static void move_mapped(struct anon_move *am, struct anon_move_batch *b, pmd_t d
 
 static void map_and_move(struct anon_move *am, struct anon_move_batch *b)
 {
-	pmd_t dst_pmdval = pmdp_get_lockless(b->dst_pmd);
+	pmd_t dst_pmdval;
 
-	b->dst_pte = anon_move_map(am->req->mm, b->dst_pmd, b->dst, &b->dst_ptl);
+	b->dst_pte = anon_move_map(am->req->mm, b->dst_pmd, b->dst, &dst_pmdval, &b->dst_ptl);
 	if (!b->dst_pte) {
 		b->stop = ANON_MOVE_RACED;
 		return;
