@@ -73,6 +73,7 @@ static ssize_t move_range(struct userfaultfd_ctx *ctx, const struct uffdio_move 
 		.dst = move->dst,
 		.src = move->src,
 		.len = move->len,
+		.key = ctx->move_key,
 		.ops = &move_ops,
 		.owner = ctx,
 	};

@@ -5,6 +5,7 @@
 #ifndef _LINUX_ANON_MOVE_H
 #define _LINUX_ANON_MOVE_H
 
+#include <linux/atomic.h>
 #include <linux/jump_label.h>
 #include <linux/types.h>
 
@@ -42,6 +43,8 @@ struct anon_move_ops {
  * @src: first byte of the source, page aligned
  * @len: bytes to move, page aligned, not 0; neither range may wrap
  * @flags: ANON_MOVE_*
+ * @key: from anon_move_new_key(), one for all requests of the same owner; 0 if
+ *	 there will be few
  * @ops: the caller's checks
  * @owner: for @ops
  */
@@ -51,11 +54,29 @@ struct anon_move_request {
 	unsigned long src;
 	unsigned long len;
 	unsigned long flags;
+	u64 key;
 	const struct anon_move_ops *ops;
 	void *owner;
 };
 
 ssize_t anon_move_pages(const struct anon_move_request *req);
+
+extern atomic64_t anon_move_keys;
+
+/**
+ * anon_move_new_key() - a number for one owner of requests, all for one mm
+ *
+ * The mover remembers under it what it would else look for in each call.
+ *
+ * Return: a number that was never returned before, nor will be; 0 if nothing
+ *	   is ever remembered.
+ */
+static inline u64 anon_move_new_key(void)
+{
+	if (IS_ENABLED(CONFIG_ANON_MOVE) && IS_ENABLED(CONFIG_PER_VMA_LOCK))
+		return atomic64_inc_return(&anon_move_keys);
+	return 0;
+}
 
 int userfaultfd_anon_move(struct userfaultfd_ctx *ctx, unsigned long arg);
 void userfaultfd_wake_moved(struct userfaultfd_ctx *ctx, unsigned long start,

@@ -337,6 +337,10 @@ int anon_move_lock_vmas(struct anon_move *am);
 void anon_move_unlock_vmas(struct anon_move *am);
 bool anon_move_writer_waits(struct anon_move *am);
 
+/* kept.c */
+bool anon_move_recall_vmas(struct anon_move *am);
+void anon_move_keep_vmas(const struct anon_move *am);
+
 /* ptes.c */
 enum anon_move_stop anon_move_ptes(struct anon_move *am, struct anon_move_batch *b);
 

@@ -58,16 +58,14 @@ static bool vma_has(const struct vm_area_struct *vma, unsigned long addr)
 }
 
 /*
- * lock_vma_under_rcu() for two of them, with one walk down the tree for each
- * and no second try: the mmap_lock is there for that.
+ * What lock_vma_under_rcu() does with a VMA once it has found it, and without
+ * a second try: the mmap_lock is there for that.
  */
-static struct vm_area_struct *lock_one(struct mm_struct *mm, unsigned long addr)
+static struct vm_area_struct *lock_one(struct vm_area_struct *vma, unsigned long addr)
 {
-	struct vm_area_struct *vma = vma_lookup(mm, addr);
-
 	if (!vma || !vma_start_read(vma))
 		return NULL;
-	/* Both may have changed between look-up and lock. */
+	/* It was looked up some time ago, and both may have changed since. */
 	if (likely(!vma->detached && vma_has(vma, addr)))
 		return vma;
 	vma_end_read(vma);
@@ -83,14 +81,14 @@ static bool lock_both(struct anon_move *am)
 {
 	const struct anon_move_request *req = am->req;
 
-	am->dst_vma = lock_one(req->mm, req->dst);
+	am->dst_vma = lock_one(am->dst_vma, req->dst);
 	if (!am->dst_vma)
 		return false;
 	if (am->dst_vma->anon_vma) {
 		if (vma_has(am->dst_vma, req->src))
 			am->src_vma = am->dst_vma;
 		else
-			am->src_vma = lock_one(req->mm, req->src);
+			am->src_vma = lock_one(am->src_vma, req->src);
 		if (am->src_vma)
 			return true;
 	}
@@ -98,12 +96,22 @@ static bool lock_both(struct anon_move *am)
 	return false;
 }
 
+static bool look_up_both(struct anon_move *am)
+{
+	am->dst_vma = vma_lookup(am->req->mm, am->req->dst);
+	am->src_vma = vma_lookup(am->req->mm, am->req->src);
+	if (!lock_both(am))
+		return false;
+	anon_move_keep_vmas(am);
+	return true;
+}
+
 static bool lock_under_rcu(struct anon_move *am)
 {
 	bool locked;
 
 	rcu_read_lock();
-	locked = lock_both(am);
+	locked = (anon_move_recall_vmas(am) && lock_both(am)) || look_up_both(am);
 	rcu_read_unlock();
 	return locked;
 }
