@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the mover remembers from one call to the next is never believed when it
+ * has changed. That it follows no pointer to freed memory is for KASAN to see.
+ */
+#include <linux/membarrier.h>
+#include <linux/mman.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "../../kselftest_harness.h"
+#include "rival.h"
+
+#define ROUNDS	20
+
+/* What was taken out of use is freed when an RCU grace period has passed, or soon afterwards. */
+static int let_rcu_free(void)
+{
+	if (syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
+		return -1;
+	return usleep(100000);
+}
+
+FIXTURE(kept)
+{
+	struct space space;
+	long long calls;
+};
+
+FIXTURE_SETUP(kept)
+{
+	const char *missing = move_missing();
+
+	if (missing)
+		SKIP(return, "%s", missing);
+	/* What is remembered is remembered for each CPU. */
+	ASSERT_EQ(0, run_on_cpu(0));
+	ASSERT_EQ(0, space_open(&self->space, PMD_PAGES, UFFD_FEATURE_SIGBUS));
+	self->calls = engine_count("calls");
+}
+
+FIXTURE_TEARDOWN(kept)
+{
+	space_close(&self->space);
+	if (!_metadata->exit_code)
+		EXPECT_ENGINE(1, "calls", self->calls);
+}
+
+/* One page to page @to of the destination. */
+static int move_one(struct space *s, size_t to, unsigned int id)
+{
+	struct moved moved;
+
+	fill_pages(s->src, 1, id);
+	moved = move_pages_of(s->uffd, s->dst + to * PAGE, s->src, PAGE, 0);
+	if (!moved.err && *pages_differ(s->dst + to * PAGE, 1, id))
+		return -1;
+	return moved.err;
+}
+
+/* The first move into a VMA gives it an anon_vma; only the second finds nothing missing. */
+static int move_two(struct space *s)
+{
+	return move_one(s, 0, 1) || move_one(s, 1, 2) ? -1 : 0;
+}
+
+TEST_F(kept, unmapped_vmas_are_not_found)
+{
+	struct space *s = &self->space;
+
+	ASSERT_EQ(0, move_two(s));
+	ASSERT_EQ(0, munmap(s->dst, PMD));
+	EXPECT_EQ(ENOENT, move_one(s, 2, 3));
+	ASSERT_EQ(0, let_rcu_free());
+	EXPECT_EQ(ENOENT, move_one(s, 2, 3));
+	EXPECT_STREQ("", pages_differ(s->src, 1, 3));
+}
+
+/* At the same addresses, so that only the number of changes tells old from new. */
+TEST_F_TIMEOUT(kept, freed_vmas_are_not_followed, PATIENCE)
+{
+	struct space *s = &self->space;
+	int i;
+
+	for (i = 0; i < ROUNDS; i++) {
+		ASSERT_EQ(0, move_two(s));
+		ASSERT_EQ(0, munmap(s->src, PMD));
+		ASSERT_EQ(0, munmap(s->dst, PMD));
+		ASSERT_EQ(0, let_rcu_free());
+		ASSERT_EQ(s->src, mmap(s->src, PMD, PROT_READ | PROT_WRITE,
+				       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+		ASSERT_EQ(s->dst, mmap(s->dst, PMD, PROT_READ | PROT_WRITE,
+				       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+		ASSERT_EQ(0, uffd_register(s->uffd, s->dst, PMD, UFFDIO_REGISTER_MODE_MISSING));
+	}
+}
+
+static int move_in_child(void)
+{
+	struct space s;
+	pid_t pid = fork();
+	int status;
+
+	if (pid)
+		return waitpid(pid, &status, 0) == pid ? status : -1;
+	_exit(space_open(&s, PMD_PAGES, UFFD_FEATURE_SIGBUS) || move_two(&s));
+}
+
+/* Each has changed its mappings as often as the one before, and may have its mm_struct's address. */
+TEST_F_TIMEOUT(kept, other_processes_are_told_apart, PATIENCE)
+{
+	int i;
+
+	for (i = 0; i < ROUNDS; i++) {
+		ASSERT_EQ(0, move_in_child());
+		ASSERT_EQ(0, let_rcu_free());
+	}
+}
+
+TEST_F(kept, ranges_may_take_turns)
+{
+	struct space *s = &self->space, other;
+	int i;
+
+	ASSERT_EQ(0, space_open(&other, PMD_PAGES, UFFD_FEATURE_SIGBUS));
+	for (i = 0; i < ROUNDS; i++) {
+		ASSERT_EQ(0, move_one(s, i, i + 1));
+		ASSERT_EQ(0, move_one(&other, i, 100 + i));
+	}
+	EXPECT_EQ(EINVAL, move_pages_of(other.uffd, s->dst + PMD - PAGE, s->src, PAGE, 0).err);
+	EXPECT_STREQ("", pages_differ(s->dst, ROUNDS, 1));
+	EXPECT_STREQ("", pages_differ(other.dst, ROUNDS, 100));
+	space_close(&other);
+}
+
+/* Splits the last page off either VMA, and merges it again: each time a VMA is freed. */
+static void split_and_merge(struct rival *r)
+{
+	struct space *s = r->space;
+	char *area = r->rounds & 1 ? s->src : s->dst;
+
+	r->failed += mprotect(area + PMD - PAGE, PAGE, PROT_READ) != 0;
+	r->failed += mprotect(area + PMD - PAGE, PAGE, PROT_READ | PROT_WRITE) != 0;
+	r->hits++;
+}
+
+TEST_F_TIMEOUT(kept, vmas_change_against_moves, PATIENCE)
+{
+	struct space *s = &self->space;
+	struct rival r = { .space = s, .once = split_and_merge };
+	int i;
+
+	fill_pages(s->src, 1, 1);
+	ASSERT_EQ(0, space_register_source(s));
+	start(_metadata, &r);
+	for (i = 0; goes_on(&r, i, 50 * ROUNDS); i++)
+		ASSERT_EQ(0, move_there_and_back(s, 1));
+	stop(_metadata, &r);
+	EXPECT_STREQ("", pages_differ(s->src, 1, 1));
+}
+
+TEST_HARNESS_MAIN
