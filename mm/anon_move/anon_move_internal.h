@@ -108,6 +108,16 @@ static inline void anon_move_vma_lock(struct vm_area_struct *vma, int subclass)
 	down_read_nested(&vma->vm_lock->lock, subclass);
 }
 
+/*
+ * Odd while the mmap_lock is write-locked, and another number after each time.
+ * A base where it is a mere counter, as before 6.12.88, says nothing while the
+ * lock is held, and so can't be had here.
+ */
+static inline unsigned int anon_move_mm_seq(struct mm_struct *mm)
+{
+	return smp_load_acquire(&mm->mm_lock_seq.sequence);
+}
+
 static inline bool anon_move_vma_contended(struct vm_area_struct *vma)
 {
 	return rwsem_is_contended(&vma->vm_lock->lock);

@@ -5,11 +5,14 @@
  * To find two VMAs takes a fifth of a move of one page. What is remembered may
  * have been freed since, and this tells without following it: a VMA is freed a
  * grace period after a writer of the mmap_lock has taken it out of the tree,
- * and each such writer changes mm_lock_seq before it does anything. So if, in
+ * and each such writer changes mm_lock_seq before he does anything. (Only
+ * exit_mmap() frees them at once: nobody is left then who could move.) So if, in
  * an RCU section, the number still is what it was while both VMAs were locked
- * in the tree, neither will be freed before the section ends. Whoever follows
- * them there locks them and looks whether they have what he wants, just as if
- * he had found them in the tree.
+ * in the tree, neither will be freed before the section ends; a read of the
+ * number that comes too early to see the change is in a section that began early
+ * enough to hold the grace period up. Whoever follows the VMAs there locks them
+ * and looks whether they have what he wants, just as if he had found them in the
+ * tree.
  */
 
 #include "anon_move.h"
@@ -22,7 +25,7 @@
  * @lock: for all of it
  * @key: which address space they belong to
  * @seq: its mm_lock_seq while both were locked; even, as no writer was there
- * @until: jiffies from which on @seq says nothing any more
+ * @until: jiffies, of 64 bits, from which on @seq says nothing any more
  * @dst: destination
  * @src: source, may be @dst
  */
@@ -30,7 +33,7 @@ struct kept_vmas {
 	local_lock_t lock;
 	u64 key;
 	unsigned int seq;
-	unsigned long until;
+	u64 until;
 	struct vm_area_struct *dst;
 	struct vm_area_struct *src;
 };
@@ -45,8 +48,8 @@ atomic64_t anon_move_keys = ATOMIC64_INIT(0);
 static bool may_follow(const struct kept_vmas *kept, const struct anon_move_request *req)
 {
 	return kept->key == req->key &&
-	       kept->seq == raw_read_seqcount(&req->mm->mm_lock_seq) &&
-	       time_before(jiffies, kept->until);
+	       kept->seq == anon_move_mm_seq(req->mm) &&
+	       time_before64(get_jiffies_64(), kept->until);
 }
 
 /**
@@ -83,7 +86,9 @@ bool anon_move_recall_vmas(struct anon_move *am)
  */
 void anon_move_keep_vmas(const struct anon_move *am)
 {
-	const unsigned int seq = raw_read_seqcount(&am->req->mm->mm_lock_seq);
+	/* Before the number, which may get old between the two. */
+	const u64 until = get_jiffies_64() + ANON_MOVE_KEPT_FOR;
+	const unsigned int seq = anon_move_mm_seq(am->req->mm);
 	struct kept_vmas *kept;
 
 	/* A writer may be about to take them out; he has changed the number already. */
@@ -93,7 +98,7 @@ void anon_move_keep_vmas(const struct anon_move *am)
 	kept = this_cpu_ptr(&kept_vmas);
 	kept->key = am->req->key;
 	kept->seq = seq;
-	kept->until = jiffies + ANON_MOVE_KEPT_FOR;
+	kept->until = until;
 	kept->dst = am->dst_vma;
 	kept->src = am->src_vma;
 	local_unlock(&kept_vmas.lock);

@@ -63,9 +63,9 @@ static bool vma_has(const struct vm_area_struct *vma, unsigned long addr)
  */
 static struct vm_area_struct *lock_one(struct vm_area_struct *vma, unsigned long addr)
 {
-	if (!vma || !vma_start_read(vma))
+	/* It may be that of another move, or may be changing; what counts is what is found below. */
+	if (!vma || !data_race(vma_has(vma, addr)) || !vma_start_read(vma))
 		return NULL;
-	/* It was looked up some time ago, and both may have changed since. */
 	if (likely(!vma->detached && vma_has(vma, addr)))
 		return vma;
 	vma_end_read(vma);

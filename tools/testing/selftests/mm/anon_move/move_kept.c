@@ -128,9 +128,14 @@ TEST_F(kept, ranges_may_take_turns)
 		ASSERT_EQ(0, move_one(s, i, i + 1));
 		ASSERT_EQ(0, move_one(&other, i, 100 + i));
 	}
-	EXPECT_EQ(EINVAL, move_pages_of(other.uffd, s->dst + PMD - PAGE, s->src, PAGE, 0).err);
-	EXPECT_STREQ("", pages_differ(s->dst, ROUNDS, 1));
-	EXPECT_STREQ("", pages_differ(other.dst, ROUNDS, 100));
+	/* One of the two it remembers, and within one. */
+	EXPECT_EQ(0, move_pages_of(s->uffd, s->dst + ROUNDS * PAGE, other.dst, PAGE, 0).err);
+	EXPECT_EQ(0, move_pages_of(s->uffd, s->dst + PMD - PAGE, s->dst + ROUNDS * PAGE, PAGE, 0).err);
+	EXPECT_STREQ("", pages_differ(s->dst + PMD - PAGE, 1, 100));
+	ASSERT_EQ(0, move_one(s, ROUNDS, ROUNDS + 1));
+	EXPECT_EQ(EINVAL, move_pages_of(other.uffd, s->dst + PMD - 2 * PAGE, s->src, PAGE, 0).err);
+	EXPECT_STREQ("", pages_differ(s->dst, ROUNDS + 1, 1));
+	EXPECT_STREQ("", pages_differ(other.dst + PAGE, ROUNDS - 1, 101));
 	space_close(&other);
 }
 
