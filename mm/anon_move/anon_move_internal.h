@@ -115,6 +115,7 @@ static inline void anon_move_vma_lock(struct vm_area_struct *vma, int subclass)
  */
 static inline unsigned int anon_move_mm_seq(struct mm_struct *mm)
 {
+	/* What the mmap_lock protects is read after it; pairs with mm_lock_seqcount_begin(). */
 	return smp_load_acquire(&mm->mm_lock_seq.sequence);
 }
 

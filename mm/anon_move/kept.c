@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Remembers the two VMAs of a CPU's last move, as the next one mostly has the same. Locks and checks none.
+ * Remembers the two VMAs of a CPU's last move, as the next mostly has the same. Locks none.
  *
  * To find two VMAs takes a fifth of a move of one page. What is remembered may
  * have been freed since, and this tells without following it: a VMA is freed a

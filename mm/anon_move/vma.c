@@ -63,7 +63,7 @@ static bool vma_has(const struct vm_area_struct *vma, unsigned long addr)
  */
 static struct vm_area_struct *lock_one(struct vm_area_struct *vma, unsigned long addr)
 {
-	/* It may be that of another move, or may be changing; what counts is what is found below. */
+	/* May be that of another move, or changing; what counts is what is found below. */
 	if (!vma || !data_race(vma_has(vma, addr)) || !vma_start_read(vma))
 		return NULL;
 	if (likely(!vma->detached && vma_has(vma, addr)))

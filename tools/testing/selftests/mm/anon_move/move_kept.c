@@ -107,7 +107,7 @@ static int move_in_child(void)
 	_exit(space_open(&s, PMD_PAGES, UFFD_FEATURE_SIGBUS) || move_two(&s));
 }
 
-/* Each has changed its mappings as often as the one before, and may have its mm_struct's address. */
+/* Each has changed its mappings as often as the last one, and may have its mm_struct's address. */
 TEST_F_TIMEOUT(kept, other_processes_are_told_apart, PATIENCE)
 {
 	int i;
@@ -121,6 +121,7 @@ TEST_F_TIMEOUT(kept, other_processes_are_told_apart, PATIENCE)
 TEST_F(kept, ranges_may_take_turns)
 {
 	struct space *s = &self->space, other;
+	char *last = s->dst + PMD - PAGE;
 	int i;
 
 	ASSERT_EQ(0, space_open(&other, PMD_PAGES, UFFD_FEATURE_SIGBUS));
@@ -130,10 +131,10 @@ TEST_F(kept, ranges_may_take_turns)
 	}
 	/* One of the two it remembers, and within one. */
 	EXPECT_EQ(0, move_pages_of(s->uffd, s->dst + ROUNDS * PAGE, other.dst, PAGE, 0).err);
-	EXPECT_EQ(0, move_pages_of(s->uffd, s->dst + PMD - PAGE, s->dst + ROUNDS * PAGE, PAGE, 0).err);
-	EXPECT_STREQ("", pages_differ(s->dst + PMD - PAGE, 1, 100));
+	EXPECT_EQ(0, move_pages_of(s->uffd, last, s->dst + ROUNDS * PAGE, PAGE, 0).err);
+	EXPECT_STREQ("", pages_differ(last, 1, 100));
 	ASSERT_EQ(0, move_one(s, ROUNDS, ROUNDS + 1));
-	EXPECT_EQ(EINVAL, move_pages_of(other.uffd, s->dst + PMD - 2 * PAGE, s->src, PAGE, 0).err);
+	EXPECT_EQ(EINVAL, move_pages_of(other.uffd, last - PAGE, s->src, PAGE, 0).err);
 	EXPECT_STREQ("", pages_differ(s->dst, ROUNDS + 1, 1));
 	EXPECT_STREQ("", pages_differ(other.dst + PAGE, ROUNDS - 1, 101));
 	space_close(&other);
