@@ -22,7 +22,7 @@ static const char usage[] =
 /* A quarter of what the base's mover takes. */
 #define QUARTER 0
 
-/* "At most" is in guest instructions a page, on the release kernel. */
+/* "At most" is in guest instructions a page, on the kernel of 'make bench'. */
 static const struct row {
 	const char *name;
 	enum kind kind;

@@ -141,7 +141,7 @@ void events_open(struct event_counters *counters)
 	for (size_t i = 0; i < NR_SOURCES; i++) {
 		counters->fds[i] = open_source(&sources[i]);
 		if (counters->fds[i] < 0)
-			errx(CANNOT, "can't count %s: be root on a kernel of 'make kernel'",
+			errx(CANNOT, "can't count %s: be root on a kernel of 'make bench'",
 			     sources[i].what);
 	}
 }
