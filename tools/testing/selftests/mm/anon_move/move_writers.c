@@ -18,10 +18,11 @@
 /*
  * The clock is the batches of the move, as a busy host stretches all others.
  * What a change costs of itself is no wait. A try may fail all the same, where
- * the host lets the two CPUs run by turns; it always does if no batch gives way.
+ * the host lets the two CPUs run by turns, and most of all where the change takes
+ * long itself, as fork() does; it always does if no batch gives way.
  */
 #define BATCH		"anon_move_ptes"
-#define TRIES		10
+#define TRIES		20
 
 /**
  * struct writer - a thread that changes VMAs, and how long each change has to wait
@@ -29,7 +30,6 @@
  * @space: the source and the destination, changed by turns
  * @spare: where mremap() takes pages to
  * @write: changes the VMA of an area, or -1
- * @fraction: part of the move that a wait must stay below
  * @changes: how often it did so
  * @left: pages of either area that it has not given away
  * @batches: counts those of the mover
@@ -44,7 +44,6 @@ struct writer {
 	struct space *space;
 	char *spare;
 	int (*write)(struct writer *w, char *area);
-	int fraction;
 	unsigned long changes;
 	size_t left;
 	int batches;
@@ -103,14 +102,12 @@ FIXTURE(writers)
 FIXTURE_VARIANT(writers)
 {
 	int (*write)(struct writer *w, char *area);
-	int fraction;	/* of the move that a wait must stay below */
 };
 
-FIXTURE_VARIANT_ADD(writers, mprotect) { protect, FRACTION };
-FIXTURE_VARIANT_ADD(writers, munmap_and_mmap) { unmap_and_map, FRACTION };
-FIXTURE_VARIANT_ADD(writers, mremap) { move_away, FRACTION };
-/* Works for so long itself that a busy host stretches it, which passes for a wait. */
-FIXTURE_VARIANT_ADD(writers, fork) { fork_child, FRACTION / 4 };
+FIXTURE_VARIANT_ADD(writers, mprotect) { protect };
+FIXTURE_VARIANT_ADD(writers, munmap_and_mmap) { unmap_and_map };
+FIXTURE_VARIANT_ADD(writers, mremap) { move_away };
+FIXTURE_VARIANT_ADD(writers, fork) { fork_child };
 
 /* 1 GiB, if there is memory for it; less where everything takes a hundred times as long. */
 static size_t pages_to_move(void)
@@ -251,14 +248,13 @@ static bool move_against_writer(struct __test_metadata *_metadata, struct writer
 	EXPECT_ENGINE(1, "stop_writer", stops);
 	TH_LOG("%d changes, worst wait %lld of %lld batches", w->measured,
 	       w->worst / w->batch, batches);
-	return w->worst * w->fraction < batches * w->batch;
+	return w->worst * FRACTION < batches * w->batch;
 }
 
 TEST_F_TIMEOUT(writers, wait_for_a_fraction, PATIENCE)
 {
 	struct space *s = &self->space;
-	struct writer w = { .space = s, .write = variant->write,
-			    .fraction = variant->fraction, .left = s->pages };
+	struct writer w = { .space = s, .write = variant->write, .left = s->pages };
 	bool held = false;
 	int try;
 
