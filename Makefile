@@ -3,7 +3,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup tree kernel debug-kernel anon-vma-kernel bench-kernel selftests run bench bench-docs test lint configs patch clean
+.PHONY: help setup tree kernel debug-kernel anon-vma-kernel bench-kernel kcsan-kernel selftests run bench bench-docs test check-race lint configs patch clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -19,6 +19,9 @@ bench-docs: setup ## draw the chart and write the tables of Documentation/mm/ano
 
 test: setup kernel debug-kernel anon-vma-kernel selftests ## everything: lint, compile tests, guests with and without debugging
 	@tools/testing/anon_move/run-tests
+
+check-race: kcsan-kernel selftests ## the selftests that have threads, on the kcsan kernel: no data race may name our code
+	@tools/testing/anon_move/run-tests kcsan-selftests
 
 setup: ## install the Debian packages that all the rest needs
 	@tools/build/setup
@@ -37,6 +40,9 @@ anon-vma-kernel: setup ## build the engine for bases where not every rmap walker
 
 bench-kernel: setup ## build the release kernel with JUMP_LABEL, to measure with
 	@tools/build/kernel bench >/dev/null
+
+kcsan-kernel: setup ## build the kernel with KCSAN, which finds data races
+	@tools/build/kernel kcsan >/dev/null
 
 selftests: setup ## build the tests that run in the guest
 	@tools/build/selftests
