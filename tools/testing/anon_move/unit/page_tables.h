@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Page tables small enough to compare entry by entry, under the kernel's names for them.
+ *
+ * Stands in for mm/anon_move/anon_move_internal.h. Declared without a body is
+ * what range.c never calls.
+ */
+#ifndef _MM_ANON_MOVE_INTERNAL_H
+#define _MM_ANON_MOVE_INTERNAL_H
+
+#include <assert.h>
+#include "kernel.h"
+#include <linux/anon_move.h>
+
+#define CONFIG_TRANSPARENT_HUGEPAGE	1
+#define CONFIG_ANON_MOVE_LOCK_ANON_VMA	0
+
+#define MAX_PTRS_PER_PTE	8
+#define PMD_SIZE		(MAX_PTRS_PER_PTE * PAGE_SIZE)
+#define PMD_MASK		(~(PMD_SIZE - 1))
+#define MODEL_PMDS		16
+/* One "PUD" has this many PMDs. */
+#define MODEL_PUD_PMDS		4
+
+#define likely(x)		(x)
+#define unlikely(x)		(x)
+#define noinline
+#define READ_ONCE(x)		(x)
+#define WRITE_ONCE(x, value)	((x) = (value))
+#define smp_mb()
+#define smp_wmb()
+#define cond_resched()
+#define fatal_signal_pending(task) ((task)->killed)
+
+typedef unsigned long pgoff_t, vm_flags_t;
+typedef struct { int unused; } local_lock_t, spinlock_t, pgprot_t, pgd_t, p4d_t, pud_t;
+typedef struct { unsigned long page; } pte_t;
+typedef struct { pte_t *table; bool huge; } pmd_t;
+
+struct anon_vma;
+struct mmu_notifier_range { bool started; };
+struct page;
+struct folio { pgoff_t index; int refs; };
+
+/* What a process has mapped. */
+struct model_mm {
+	struct mm_struct mm;
+	bool pud[MODEL_PMDS / MODEL_PUD_PMDS];
+	pmd_t pmd[MODEL_PMDS];
+	bool no_memory;
+};
+
+#define model_of(mm)		((struct model_mm *)(mm))
+#define __pmd(none)		((pmd_t){})
+#define pmd_none(pmd)		(!(pmd).table && !(pmd).huge)
+#define pmdp_get_lockless(pmdp)	(*(pmdp))
+#define anon_move_pmd_huge(pmd)	((pmd).huge)
+#define pte_none(pte)		(!(pte).page)
+#define ptep_get(ptep)		(*(ptep))
+#define pte_unmap_unlock(pte, ptl) ((void)(ptl))
+#define anon_move_mapped()
+
+static inline unsigned long min3(unsigned long a, unsigned long b, unsigned long c)
+{
+	if (b < a)
+		a = b;
+	return c < a ? c : a;
+}
+
+static inline pte_t *pte_offset_map_lock(struct mm_struct *mm, pmd_t *pmd, unsigned long addr,
+					 spinlock_t **ptl)
+{
+	*ptl = NULL;
+	return pmd->table ? pmd->table + (addr & ~PMD_MASK) / PAGE_SIZE : NULL;
+}
+
+static inline pmd_t *mm_find_pmd(struct mm_struct *mm, unsigned long addr)
+{
+	unsigned long i = addr / PMD_SIZE;
+
+	assert(i < MODEL_PMDS);
+	return model_of(mm)->pud[i / MODEL_PUD_PMDS] ? &model_of(mm)->pmd[i] : NULL;
+}
+
+/* All that may fail for want of memory fails here: the upper levels are one. */
+#define pgd_offset(mm, addr)	((pgd_t *)(mm))
+#define p4d_alloc(mm, pgd, addr) ((p4d_t *)(pgd))
+#define pud_alloc(mm, p4d, addr) (model_of(mm)->no_memory ? NULL : (pud_t *)(p4d))
+
+static inline pmd_t *pmd_alloc(struct mm_struct *mm, pud_t *pud, unsigned long addr)
+{
+	model_of(mm)->pud[addr / PMD_SIZE / MODEL_PUD_PMDS] = true;
+	return mm_find_pmd(mm, addr);
+}
+
+static inline int pte_alloc(struct mm_struct *mm, pmd_t *pmd)
+{
+	if (!pmd_none(*pmd))
+		return 0;
+	if (model_of(mm)->no_memory)
+		return 1;
+	pmd->table = calloc(MAX_PTRS_PER_PTE, sizeof(*pmd->table));
+	return 0;
+}
+
+#define flush_cache_range(vma, start, end)
+#define mmu_notifier_range_init(range, event, flags, mm, start, end) ((range)->started = false)
+#define mmu_notifier_invalidate_range_start(range) ((range)->started = true)
+#define mmu_notifier_invalidate_range_end(range) assert((range)->started)
+
+static inline void folio_put(struct folio *folio)
+{
+	folio->refs--;
+}
+
+bool pte_same(pte_t a, pte_t b);
+pte_t anon_move_pte_add(pte_t pte, u64 step);
+bool anon_move_exclusive(struct page *page);
+bool folio_test_anon(struct folio *folio);
+bool folio_trylock(struct folio *folio);
+bool folio_maybe_dma_pinned(struct folio *folio);
+unsigned long folio_pfn(struct folio *folio);
+void folio_move_anon_rmap(struct folio *folio, struct vm_area_struct *vma);
+pgoff_t linear_page_index(struct vm_area_struct *vma, unsigned long addr);
+void anon_vma_lock_write(struct anon_vma *anon_vma);
+void anon_vma_unlock_write(struct anon_vma *anon_vma);
+
+#endif /* _MM_ANON_MOVE_INTERNAL_H */
