@@ -60,3 +60,5 @@ void anon_move_wait(struct anon_move *am, enum anon_move_stop stop)
 	 */
 	schedule_timeout_killable(1);
 }
+
+#include "tests/folio-kunit.h"

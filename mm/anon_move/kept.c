@@ -103,3 +103,5 @@ void anon_move_keep_vmas(const struct anon_move *am)
 	kept->src = am->src_vma;
 	local_unlock(&kept_vmas.lock);
 }
+
+#include "tests/kept-kunit.h"

@@ -198,3 +198,5 @@ bool anon_move_reclaim(struct folio *folio)
 	list_add(&folio->lru, &list);
 	return reclaim_pages(&list);
 }
+
+#include "tests/large-kunit.h"

@@ -130,3 +130,5 @@ enum anon_move_stop anon_move_pmd(struct anon_move *am, struct anon_move_batch *
 		split_huge_pmd(am->src_vma, b->src_pmd, b->src);
 	return stop;
 }
+
+#include "tests/pmd-kunit.h"

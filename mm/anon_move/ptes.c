@@ -283,3 +283,5 @@ enum anon_move_stop anon_move_ptes(struct anon_move *am, struct anon_move_batch 
 	anon_move_batch_end(am, b);
 	return b->stop;
 }
+
+#include "tests/ptes-kunit.h"

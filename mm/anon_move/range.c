@@ -308,3 +308,5 @@ ssize_t anon_move_pages(const struct anon_move_request *req)
 	trace_anon_move_call(&am, anon_move_stop_info[stop].name);
 	return am.done ? am.done : am.error;
 }
+
+#include "tests/range-kunit.h"

@@ -139,3 +139,5 @@ unsigned int anon_move_swap(struct anon_move *am, struct anon_move_batch *b,
 	folio_put(folio);
 	return nr;
 }
+
+#include "tests/swap-kunit.h"

@@ -229,3 +229,5 @@ bool anon_move_writer_waits(struct anon_move *am)
 {
 	return vmas_contended(am) || am->req->ops->contended(am->req);
 }
+
+#include "tests/vma-kunit.h"

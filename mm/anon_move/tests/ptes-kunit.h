@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Unit tests of ptes.c: how long a batch is, what an entry becomes, which entries are taken.
+ */
+#ifdef CONFIG_ANON_MOVE_KUNIT_TEST
+
+#include "made_up.h"
+
+static void a_batch_is_no_longer_than_the_distance(struct kunit *test)
+{
+	struct made_up *m = test->priv;
+	struct anon_move_batch *b = &m->b;
+
+	KUNIT_EXPECT_EQ(test, 16, batch_entries(b));
+	b->dst = b->src + b->size;
+	KUNIT_EXPECT_EQ(test, 16, batch_entries(b));
+	b->dst = b->src + 3 * PAGE_SIZE;
+	KUNIT_EXPECT_EQ(test, 3, batch_entries(b));
+	b->dst = b->src - PAGE_SIZE;
+	KUNIT_EXPECT_EQ(test, 1, batch_entries(b));
+	b->dst = b->src;
+	KUNIT_EXPECT_EQ(test, 16, batch_entries(b));
+}
+
+static void the_next_batch_has_room_only_where_ranges_overlap(struct kunit *test)
+{
+	struct made_up *m = test->priv;
+	struct anon_move_batch *b = &m->b;
+
+	/* Whoever is cut off by the end of the table is so in every batch. */
+	KUNIT_EXPECT_FALSE(test, anon_move_next_has_room(b, 14, 4));
+	b->max = 8;
+	KUNIT_EXPECT_TRUE(test, anon_move_next_has_room(b, 6, 4));
+	KUNIT_EXPECT_FALSE(test, anon_move_next_has_room(b, 4, 4));
+	KUNIT_EXPECT_FALSE(test, anon_move_next_has_room(b, 0, 16));
+	KUNIT_EXPECT_FALSE(test, anon_move_next_has_room(b, 6, 16));
+}
+
+static void dirty_and_accessed_are_carried_over(struct kunit *test)
+{
+	struct made_up *m = test->priv;
+	pte_t pte = pte_mkclean(pte_mkold(pfn_pte(5, m->src_vma.vm_page_prot)));
+
+	KUNIT_EXPECT_FALSE(test, pte_dirty(make_moved(pte, &m->dst_vma)));
+	KUNIT_EXPECT_FALSE(test, pte_young(make_moved(pte, &m->dst_vma)));
+	pte = pte_mkyoung(pte_mkdirty(pte));
+	KUNIT_EXPECT_TRUE(test, pte_dirty(make_moved(pte, &m->dst_vma)));
+	KUNIT_EXPECT_TRUE(test, pte_young(make_moved(pte, &m->dst_vma)));
+}
+
+static void a_page_arrives_writable_and_soft_dirty(struct kunit *test)
+{
+	struct made_up *m = test->priv;
+	pte_t pte = pte_clear_soft_dirty(pte_wrprotect(pfn_pte(5, m->src_vma.vm_page_prot)));
+
+	pte = make_moved(pte, &m->dst_vma);
+	KUNIT_EXPECT_TRUE(test, pte_write(pte));
+	KUNIT_EXPECT_EQ(test, 5, pte_pfn(pte));
+	if (IS_ENABLED(CONFIG_MEM_SOFT_DIRTY))
+		KUNIT_EXPECT_TRUE(test, pte_soft_dirty(pte));
+}
+
+static void R2_the_zero_page_stays_read_only(struct kunit *test)
+{
+	struct made_up *m = test->priv;
+	pte_t pte = pte_mkspecial(pfn_pte(my_zero_pfn(0), PAGE_READONLY));
+
+	KUNIT_EXPECT_FALSE(test, pte_write(make_moved(pte, &m->dst_vma)));
+}
+
+static void R18_write_protection_follows_the_destination(struct kunit *test)
+{
+	struct made_up *m = test->priv;
+	pte_t pte = pte_mkuffd_wp(pfn_pte(5, PAGE_READONLY));
+
+	if (!IS_ENABLED(CONFIG_HAVE_ARCH_USERFAULTFD_WP))
+		kunit_skip(test, "entries have no uffd-wp bit here");
+	KUNIT_EXPECT_FALSE(test, pte_uffd_wp(make_moved(pte, &m->dst_vma)));
+	KUNIT_EXPECT_TRUE(test, pte_write(make_moved(pte, &m->dst_vma)));
+	vm_flags_init(&m->dst_vma, MADE_UP_FLAGS | VM_UFFD_WP);
+	KUNIT_EXPECT_TRUE(test, pte_uffd_wp(make_moved(pte, &m->dst_vma)));
+	KUNIT_EXPECT_FALSE(test, pte_write(make_moved(pte, &m->dst_vma)));
+}
+
+/* What the desk computes from the entry before must be what make_moved() says. */
+static void the_desk_says_what_make_moved_says(struct kunit *test)
+{
+	struct made_up *m = test->priv;
+	const pgprot_t prots[] = { m->src_vma.vm_page_prot, PAGE_READONLY, PAGE_NONE };
+	const unsigned long pfns[] = { 1000, 1001, 1007, 3, 1 << 20, 4 };
+	unsigned int i, k;
+	pte_t pte;
+
+	prepare_desk(&m->desk, &m->dst_vma);
+	for (i = 0; i < ARRAY_SIZE(prots) * ARRAY_SIZE(pfns); i++) {
+		k = i % ARRAY_SIZE(pfns);
+		pte = pfn_pte(pfns[k], prots[i / ARRAY_SIZE(pfns)]);
+		KUNIT_EXPECT_EQ_MSG(test, pte_val(make_moved(pte, &m->dst_vma)),
+				    pte_val(anon_move_moved(&m->desk, &m->dst_vma, pte, pfns[k])),
+				    "%u", i);
+	}
+}
+
+static void the_desk_forgets_another_destination(struct kunit *test)
+{
+	struct made_up *m = test->priv;
+	pte_t pte = pte_mkuffd_wp(pfn_pte(5, PAGE_READONLY));
+
+	prepare_desk(&m->desk, &m->dst_vma);
+	anon_move_moved(&m->desk, &m->dst_vma, pte, 5);
+	vm_flags_init(&m->dst_vma, MADE_UP_FLAGS | VM_UFFD_WP);
+	prepare_desk(&m->desk, &m->dst_vma);
+	KUNIT_EXPECT_EQ(test, pte_val(make_moved(pte, &m->dst_vma)),
+			pte_val(anon_move_moved(&m->desk, &m->dst_vma, pte, 5)));
+}
+
+static void expect_not_taken(struct kunit *test, enum anon_move_stop stop)
+{
+	struct made_up *m = test->priv;
+	pte_t before = m->src[0];
+
+	KUNIT_EXPECT_EQ(test, 0, take(&m->am, &m->b, 0));
+	KUNIT_EXPECT_EQ(test, stop, m->b.stop);
+	KUNIT_EXPECT_EQ(test, pte_val(before), pte_val(m->src[0]));
+}
+
+static void an_exclusive_page_is_taken(struct kunit *test)
+{
+	struct made_up *m = test->priv;
+	struct folio *folio = made_up_folio(test, 0);
+
+	made_up_map(m, 3, folio);
+	KUNIT_EXPECT_EQ(test, 1, take(&m->am, &m->b, 3));
+	KUNIT_EXPECT_TRUE(test, pte_none(m->src[3]));
+	KUNIT_EXPECT_EQ(test, folio_pfn(folio), pte_pfn(m->desk.moved[3]));
+	KUNIT_EXPECT_EQ(test, folio->index,
+			linear_page_index(&m->dst_vma, MADE_UP_DST + 3 * PAGE_SIZE));
+	KUNIT_EXPECT_TRUE(test, m->b.flush);
+	KUNIT_EXPECT_FALSE(test, folio_test_locked(folio));
+	KUNIT_EXPECT_EQ(test, 1, folio_ref_count(folio));
+}
+
+static void what_is_occupied_or_a_hole_is_not_taken(struct kunit *test)
+{
+	struct made_up *m = test->priv;
+
+	expect_not_taken(test, ANON_MOVE_HOLE);
+	made_up_map(m, 0, made_up_folio(test, 0));
+	m->dst[0] = pfn_pte(5, PAGE_READONLY);
+	expect_not_taken(test, ANON_MOVE_EXISTS);
+}
+
+static void a_hole_that_is_allowed_is_passed_over(struct kunit *test)
+{
+	struct made_up *m = test->priv;
+
+	m->req.flags = ANON_MOVE_ALLOW_HOLES;
+	m->desk.moved[0] = pfn_pte(5, PAGE_READONLY);
+	KUNIT_EXPECT_EQ(test, 1, take(&m->am, &m->b, 0));
+	KUNIT_EXPECT_TRUE(test, pte_none(m->desk.moved[0]));
+}
+
+static void of_special_pages_only_the_zero_page_moves(struct kunit *test)
+{
+	struct made_up *m = test->priv;
+
+	if (!IS_ENABLED(CONFIG_ARCH_HAS_PTE_SPECIAL))
+		kunit_skip(test, "entries have no special bit here");
+	m->src[0] = pte_mkspecial(pfn_pte(my_zero_pfn(0) + 1, PAGE_READONLY));
+	expect_not_taken(test, ANON_MOVE_SHARED);
+	m->src[0] = pte_mkspecial(pfn_pte(my_zero_pfn(0), PAGE_READONLY));
+	KUNIT_EXPECT_EQ(test, 1, take(&m->am, &m->b, 0));
+	KUNIT_EXPECT_EQ(test, my_zero_pfn(0), pte_pfn(m->desk.moved[0]));
+}
+
+static void a_page_that_is_shared_or_of_a_file_is_not_taken(struct kunit *test)
+{
+	struct made_up *m = test->priv;
+	struct folio *folio = made_up_folio(test, 0);
+
+	made_up_map(m, 0, folio);
+	clear_bit(PG_anon_exclusive, &folio->flags);
+	expect_not_taken(test, ANON_MOVE_SHARED);
+	set_bit(PG_anon_exclusive, &folio->flags);
+	folio->mapping = NULL;
+	expect_not_taken(test, ANON_MOVE_SHARED);
+	KUNIT_EXPECT_FALSE(test, folio_test_locked(folio));
+}
+
+static void a_locked_page_is_to_be_waited_for(struct kunit *test)
+{
+	struct made_up *m = test->priv;
+	struct folio *folio = made_up_folio(test, 0);
+
+	made_up_map(m, 0, folio);
+	folio_lock(folio);
+	expect_not_taken(test, ANON_MOVE_LOCKED);
+	folio_unlock(folio);
+	KUNIT_EXPECT_PTR_EQ(test, folio, m->am.folio);
+	folio_put(folio);
+}
+
+static void R3_a_pinned_page_is_put_back_as_it_was(struct kunit *test)
+{
+	struct made_up *m = test->priv;
+	struct folio *folio = made_up_folio(test, 0);
+	pgoff_t index = folio->index;
+
+	made_up_map(m, 0, folio);
+	folio_ref_add(folio, GUP_PIN_COUNTING_BIAS);
+	expect_not_taken(test, ANON_MOVE_PINNED);
+	folio_ref_sub(folio, GUP_PIN_COUNTING_BIAS);
+	KUNIT_EXPECT_EQ(test, index, folio->index);
+	KUNIT_EXPECT_FALSE(test, folio_test_locked(folio));
+}
+
+static struct kunit_case ptes_cases[] = {
+	KUNIT_CASE(a_batch_is_no_longer_than_the_distance),
+	KUNIT_CASE(the_next_batch_has_room_only_where_ranges_overlap),
+	KUNIT_CASE(dirty_and_accessed_are_carried_over),
+	KUNIT_CASE(a_page_arrives_writable_and_soft_dirty),
+	KUNIT_CASE(R2_the_zero_page_stays_read_only),
+	KUNIT_CASE(R18_write_protection_follows_the_destination),
+	KUNIT_CASE(the_desk_says_what_make_moved_says),
+	KUNIT_CASE(the_desk_forgets_another_destination),
+	KUNIT_CASE(an_exclusive_page_is_taken),
+	KUNIT_CASE(what_is_occupied_or_a_hole_is_not_taken),
+	KUNIT_CASE(a_hole_that_is_allowed_is_passed_over),
+	KUNIT_CASE(of_special_pages_only_the_zero_page_moves),
+	KUNIT_CASE(a_page_that_is_shared_or_of_a_file_is_not_taken),
+	KUNIT_CASE(a_locked_page_is_to_be_waited_for),
+	KUNIT_CASE(R3_a_pinned_page_is_put_back_as_it_was),
+	{}
+};
+
+static struct kunit_suite ptes_suite = {
+	.name = "anon_move_ptes",
+	.init = made_up_init,
+	.test_cases = ptes_cases,
+};
+
+kunit_test_suite(ptes_suite);
+
+#endif /* CONFIG_ANON_MOVE_KUNIT_TEST */
