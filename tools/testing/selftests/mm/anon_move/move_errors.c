@@ -489,6 +489,28 @@ TEST_F_TIMEOUT(pointers, move_field_unmapped, PATIENCE)
 	munmap(two, PAGE);
 }
 
+/* The fields are fetched one by one: each may be the first that is not there. */
+TEST_F_TIMEOUT(pointers, field_unmapped, PATIENCE)
+{
+	struct uffdio_move arg = {
+		.dst = (uintptr_t)self->space.dst, .src = (uintptr_t)self->space.src, .len = PAGE,
+	};
+	char *two = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *end = two + PAGE;
+	size_t there;
+
+	ASSERT_NE(MAP_FAILED, two);
+	ASSERT_EQ(0, munmap(end, PAGE));
+	for (there = 0; there < offsetof(struct uffdio_move, move); there += sizeof(__u64)) {
+		memcpy(end - there, &arg, there);
+		ASSERT_EQ(-1, ioctl(self->space.uffd, UFFDIO_MOVE, end - there));
+		EXPECT_EQ(EFAULT, errno);
+	}
+	EXPECT_TRUE(all_pages(self->space.src, 1, PM_PRESENT, PM_PRESENT));
+	munmap(two, PAGE);
+}
+
 /* A descriptor serves the address space it was opened in, and no other one. */
 TEST_F_TIMEOUT(pointers, other_process, PATIENCE)
 {
