@@ -3,7 +3,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup tree kernel debug-kernel anon-vma-kernel bench-kernel kcsan-kernel selftests run bench bench-docs test check-race lint configs patch clean
+.PHONY: help setup tree kernel debug-kernel anon-vma-kernel bench-kernel kcsan-kernel cov-kernel selftests run bench bench-docs test check-race cov lint configs patch clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -22,6 +22,9 @@ test: setup kernel debug-kernel anon-vma-kernel selftests ## everything: lint, c
 
 check-race: kcsan-kernel selftests ## the selftests that have threads, on the kcsan kernel: no data race may name our code
 	@tools/testing/anon_move/run-tests kcsan-selftests
+
+cov: cov-kernel selftests ## how much of our code the tests reach, by gcov and lcov; fails below 95 % of lines, 90 % of branches
+	@tools/testing/anon_move/cov
 
 setup: ## install the Debian packages that all the rest needs
 	@tools/build/setup
@@ -43,6 +46,9 @@ bench-kernel: setup ## build the release kernel with JUMP_LABEL, to measure with
 
 kcsan-kernel: setup ## build the kernel with KCSAN, which finds data races
 	@tools/build/kernel kcsan >/dev/null
+
+cov-kernel: setup ## build the kernel that counts for gcov
+	@tools/build/kernel cov >/dev/null
 
 selftests: setup ## build the tests that run in the guest
 	@tools/build/selftests
