@@ -185,7 +185,13 @@ static inline bool anon_move_holes_allowed(const struct anon_move *am)
 	return am->req->flags & ANON_MOVE_ALLOW_HOLES;
 }
 
-/* What the inline functions below call: folio.c, ptes.c */
+/* What the inline functions below call: debugfs.c, folio.c, ptes.c */
+#ifdef CONFIG_ANON_MOVE_FAIL
+bool anon_move_should_fail(void);
+#else
+/* A function, though it be inline, would change how gcc lays out the hot path. */
+#define anon_move_should_fail() false
+#endif
 enum anon_move_stop anon_move_busy(struct anon_move *am, struct folio *folio);
 void anon_move_learn(struct anon_move_desk *desk, struct vm_area_struct *dst_vma, pte_t pte);
 
@@ -259,7 +265,7 @@ static inline enum anon_move_stop anon_move_lock(struct anon_move *am, struct an
 {
 	if (!anon_move_rmap_locked(b))
 		return ANON_MOVE_RACED;
-	if (likely(folio_trylock(folio)))
+	if (likely(!anon_move_should_fail() && folio_trylock(folio)))
 		return ANON_MOVE_DONE;
 	return anon_move_busy(am, folio);
 }
@@ -278,7 +284,7 @@ static inline bool anon_move_pinned(struct folio *folio)
 {
 	/* Pairs with what orders the reference before the second look in gup_fast(). */
 	smp_mb();
-	return folio_maybe_dma_pinned(folio);
+	return anon_move_should_fail() || folio_maybe_dma_pinned(folio);
 }
 
 /**

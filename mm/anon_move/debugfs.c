@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * /sys/kernel/debug/anon_move: the counters, and the switch between the two movers.
+ * /sys/kernel/debug/anon_move: the counters, the switch between the two movers, fault injection.
  */
 
 #include <linux/debugfs.h>
+#include <linux/fault-inject.h>
 #include <linux/init.h>
 #include <linux/seq_file.h>
 #include <linux/uaccess.h>
@@ -92,6 +93,24 @@ static const struct file_operations engine_fops = {
 };
 #endif /* CONFIG_ANON_MOVE_COMPARE */
 
+#ifdef CONFIG_ANON_MOVE_FAIL
+static DECLARE_FAULT_ATTR(anon_move_fail);
+
+/**
+ * anon_move_should_fail() - is this to fail although it need not?
+ *
+ * Asked where something may be in the way that passes or that the caller can
+ * be told: locks, pins, vanished page tables.
+ *
+ * Context: any.
+ * Return: true when fault injection wants the caller to behave as if it were.
+ */
+bool anon_move_should_fail(void)
+{
+	return should_fail(&anon_move_fail, 1);
+}
+#endif /* CONFIG_ANON_MOVE_FAIL */
+
 static int __init anon_move_debugfs_init(void)
 {
 	struct dentry *dir = debugfs_create_dir("anon_move", NULL);
@@ -101,6 +120,9 @@ static int __init anon_move_debugfs_init(void)
 #endif
 #ifdef CONFIG_ANON_MOVE_COMPARE
 	debugfs_create_file("engine", 0644, dir, NULL, &engine_fops);
+#endif
+#ifdef CONFIG_ANON_MOVE_FAIL
+	fault_create_debugfs_attr("fail", dir, &anon_move_fail);
 #endif
 	return 0;
 }

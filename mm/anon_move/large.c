@@ -83,7 +83,8 @@ static bool clear_whole(struct anon_move *am, struct anon_move_batch *b, unsigne
 	/* Half of what a page of it costs is the loop. */
 	#pragma GCC unroll 16
 	for (k = 0; k < nr; k++, expected = anon_move_pte_add(expected, step)) {
-		if (!pte_none(ptep_get(dst_pte + k)) || !anon_move_exclusive(page + k))
+		if (!pte_none(ptep_get(dst_pte + k)) || !anon_move_exclusive(page + k) ||
+		    anon_move_should_fail())
 			break;
 		pte = ptep_get_and_clear(am->req->mm, anon_move_src(b, i + k), src_pte + k);
 		if (likely(pte_same(pte, expected)) || add_entry(b, pte, expected))
@@ -148,7 +149,7 @@ enum anon_move_stop anon_move_split(struct anon_move *am)
 		return ANON_MOVE_WRITEBACK;
 	}
 	am->folio = NULL;
-	error = split_folio(folio);
+	error = anon_move_should_fail() ? -EAGAIN : split_folio(folio);
 	folio_unlock(folio);
 	folio_put(folio);
 	if (error)

@@ -70,7 +70,7 @@ static enum anon_move_stop move_locked(struct anon_move *am, struct anon_move_ba
 	bool zero = is_huge_zero_pmd(pmd);
 	enum anon_move_stop stop;
 
-	if (!pmd_none(*b->dst_pmd))
+	if (anon_move_should_fail() || !pmd_none(*b->dst_pmd))
 		return ANON_MOVE_RACED;
 	stop = judge_pmd(pmd);
 	/* Nothing about the huge zero page depends on where it is mapped: no lock (R2, R16). */

@@ -228,6 +228,13 @@ static void move_entries(struct anon_move *am, struct anon_move_batch *b)
 	local_unlock(&anon_move_desk.lock);
 }
 
+/* NULL if the table went away since the walk saw it. */
+static pte_t *map(struct mm_struct *mm, pmd_t *pmd, unsigned long addr, pmd_t *pmdval,
+		  spinlock_t **ptl)
+{
+	return anon_move_should_fail() ? NULL : anon_move_map(mm, pmd, addr, pmdval, ptl);
+}
+
 /*
  * The destination is mapped, by a PMD that was @dst_pmdval. A table that went
  * away or became a huge page since then ends the batch (R7). Mapped last,
@@ -237,7 +244,7 @@ static void move_mapped(struct anon_move *am, struct anon_move_batch *b, pmd_t d
 {
 	pmd_t src_pmdval;
 
-	b->src_pte = anon_move_map(am->req->mm, b->src_pmd, b->src, &src_pmdval, &b->src_ptl);
+	b->src_pte = map(am->req->mm, b->src_pmd, b->src, &src_pmdval, &b->src_ptl);
 	if (!b->src_pte) {
 		b->stop = ANON_MOVE_RACED;
 		return;
@@ -245,7 +252,7 @@ static void move_mapped(struct anon_move *am, struct anon_move_batch *b, pmd_t d
 	anon_move_mapped();
 
 	double_pt_lock(b->dst_ptl, b->src_ptl);
-	if (pmd_same(dst_pmdval, pmdp_get_lockless(b->dst_pmd)) &&
+	if (!anon_move_should_fail() && pmd_same(dst_pmdval, pmdp_get_lockless(b->dst_pmd)) &&
 	    pmd_same(src_pmdval, pmdp_get_lockless(b->src_pmd)))
 		move_entries(am, b);
 	else
@@ -258,7 +265,7 @@ static void map_and_move(struct anon_move *am, struct anon_move_batch *b)
 {
 	pmd_t dst_pmdval;
 
-	b->dst_pte = anon_move_map(am->req->mm, b->dst_pmd, b->dst, &dst_pmdval, &b->dst_ptl);
+	b->dst_pte = map(am->req->mm, b->dst_pmd, b->dst, &dst_pmdval, &b->dst_ptl);
 	if (!b->dst_pte) {
 		b->stop = ANON_MOVE_RACED;
 		return;

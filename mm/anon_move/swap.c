@@ -94,7 +94,7 @@ static unsigned int move_cached(struct anon_move *am, struct anon_move_batch *b,
 {
 	if (anon_move_next_has_room(b, i, folio_nr_pages(folio)))
 		return anon_move_end(b, ANON_MOVE_DONE);
-	if (!folio_trylock(folio))
+	if (anon_move_should_fail() || !folio_trylock(folio))
 		return anon_move_end(b, anon_move_busy(am, folio));
 	return move_locked(am, b, i, folio);
 }

@@ -64,7 +64,8 @@ static bool vma_has(const struct vm_area_struct *vma, unsigned long addr)
 static struct vm_area_struct *lock_one(struct vm_area_struct *vma, unsigned long addr)
 {
 	/* May be that of another move, or changing; what counts is what is found below. */
-	if (!vma || !data_race(vma_has(vma, addr)) || !vma_start_read(vma))
+	if (!vma || !data_race(vma_has(vma, addr)) || anon_move_should_fail() ||
+	    !vma_start_read(vma))
 		return NULL;
 	if (likely(!vma->detached && vma_has(vma, addr)))
 		return vma;
@@ -227,7 +228,8 @@ void anon_move_unlock_vmas(struct anon_move *am)
  */
 bool anon_move_writer_waits(struct anon_move *am)
 {
-	return vmas_contended(am) || am->req->ops->contended(am->req);
+	return anon_move_should_fail() || vmas_contended(am) ||
+	       am->req->ops->contended(am->req);
 }
 
 #include "tests/vma-kunit.h"
