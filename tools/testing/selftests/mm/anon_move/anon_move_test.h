@@ -94,6 +94,8 @@ bool touch(const void *addr);
 #define PM_PRESENT	_BITULL(63)
 
 #define KPF_WRITEBACK	_BITULL(8)
+#define KPF_MMAP	_BITULL(11)
+#define KPF_ANON	_BITULL(12)
 #define KPF_SWAPCACHE	_BITULL(13)
 #define KPF_HEAD	_BITULL(15)
 #define KPF_TAIL	_BITULL(16)
@@ -125,6 +127,7 @@ bool all_pages(const void *addr, size_t pages, __u64 mask, __u64 want);
 __u64 frame_flags(__u64 pfn);
 __u64 folio_flags(const void *addr);
 bool are_folios(const void *addr, size_t pages, size_t folio);
+size_t frames_kept(const __u64 *view, size_t pages);
 bool cached(const void *addr, size_t pages);
 int clear_soft_dirty(void);
 int smaps_of(const struct space *s, struct smaps *out);

@@ -202,6 +202,35 @@ bool are_folios(const void *addr, size_t pages, size_t folio)
 	return are;
 }
 
+static size_t count_kept(const __u64 *view, size_t pages)
+{
+	size_t i, kept = 0;
+
+	for (i = 0; i < pages; i++)
+		if (view[i] & PM_PRESENT)
+			kept += (frame_flags(view[i] & PM_PFN) & (KPF_ANON | KPF_MMAP)) == KPF_ANON;
+	return kept;
+}
+
+/**
+ * frames_kept() - has somebody kept a reference to pages that were unmapped?
+ * @view: of these pages, when they still were mapped
+ * @pages: length of @view
+ *
+ * Their frames then are anonymous pages that nobody maps. The batches in which
+ * a CPU collects pages for the LRU lists hold references too; compaction
+ * empties them.
+ *
+ * Return: how many such pages there are.
+ */
+size_t frames_kept(const __u64 *view, size_t pages)
+{
+	if (!count_kept(view, pages))
+		return 0;
+	write_text("/proc/sys/vm/compact_memory", "1");
+	return count_kept(view, pages);
+}
+
 /**
  * cached() - are these swapped pages in the swap cache?
  * @addr: first page

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Fault injection: each allocation and each check of a move fails once. The
+ * call tells a documented error or gets over it, and no page is lost.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#include "../../kselftest_harness.h"
+#include "anon_move_test.h"
+
+#define AREA		(2 * PMD_PAGES)
+#define RUN		(2 * MTHP_PAGES)
+#define BEFORE_BORDER	(PMD_PAGES - MTHP_PAGES)	/* a run from here takes two steps */
+
+/* Far enough from all else to need page tables of every level. */
+#define FAR		((void *)(1UL << 46))
+
+#define NTH_FILE	"/proc/thread-self/fail-nth"
+#define DEBUG_DIR	"/sys/kernel/debug/"
+
+#define MAX_STOPS	6
+#define SWEEPS		3
+
+/* One sweep: the same move again and again, and each time the next thing fails. */
+struct sweep {
+	struct space space;
+	enum page_kind_id kind;
+	size_t pages;
+	char *dst;
+	__u64 mode;
+	int nth_fd;
+	__u64 before[AREA];
+};
+
+FIXTURE(fail_nth)
+{
+	struct sweep sweep;
+};
+
+FIXTURE_VARIANT(fail_nth)
+{
+	enum page_kind_id kind;
+	size_t pages;
+	size_t dst;
+	__u64 mode;
+	const char *stops[MAX_STOPS];	/* what the sweep must have met */
+};
+
+FIXTURE_VARIANT_ADD(fail_nth, small) { KIND_SMALL, RUN, BEFORE_BORDER, 0, {
+	"stop_vma", "stop_nomem", "stop_raced", "stop_locked", "stop_pinned", "stop_writer" } };
+FIXTURE_VARIANT_ADD(fail_nth, zero) { KIND_ZERO, RUN, BEFORE_BORDER, 0, {
+	"stop_vma", "stop_nomem", "stop_raced", "stop_writer" } };
+FIXTURE_VARIANT_ADD(fail_nth, hole) { KIND_HOLE, RUN, BEFORE_BORDER,
+	UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES, { "stop_vma", "stop_writer" } };
+FIXTURE_VARIANT_ADD(fail_nth, swapped) { KIND_SWAPPED, RUN, BEFORE_BORDER, 0, {
+	"stop_vma", "stop_nomem", "stop_raced", "stop_writer" } };
+FIXTURE_VARIANT_ADD(fail_nth, swap_cache) { KIND_SWAP_CACHE, RUN, BEFORE_BORDER, 0, {
+	"stop_vma", "stop_nomem", "stop_raced", "stop_locked", "stop_writer" } };
+FIXTURE_VARIANT_ADD(fail_nth, lazy_free) { KIND_LAZY_FREE, RUN, BEFORE_BORDER, 0, {
+	"stop_vma", "stop_nomem", "stop_raced", "stop_locked", "stop_pinned", "stop_writer" } };
+FIXTURE_VARIANT_ADD(fail_nth, mlocked) { KIND_MLOCKED, RUN, BEFORE_BORDER, 0, {
+	"stop_vma", "stop_nomem", "stop_raced", "stop_locked", "stop_pinned", "stop_writer" } };
+FIXTURE_VARIANT_ADD(fail_nth, mthp) { KIND_MTHP, RUN, BEFORE_BORDER, 0, {
+	"stop_large", "stop_nomem", "stop_raced", "stop_locked", "stop_pinned", "stop_writer" } };
+FIXTURE_VARIANT_ADD(fail_nth, part_of_mthp) { KIND_MTHP, RUN / 4, BEFORE_BORDER, 0, {
+	"stop_unsplit", "stop_nomem", "stop_raced", "stop_locked", "stop_pinned", "stop_writer" } };
+FIXTURE_VARIANT_ADD(fail_nth, mthp_swapped) { KIND_MTHP_SWAPPED, RUN, BEFORE_BORDER, 0, {
+	"stop_vma", "stop_nomem", "stop_raced", "stop_writer" } };
+FIXTURE_VARIANT_ADD(fail_nth, thp) { KIND_THP, PMD_PAGES, 0, 0, {
+	"stop_vma", "stop_nomem", "stop_raced", "stop_locked", "stop_pinned" } };
+FIXTURE_VARIANT_ADD(fail_nth, part_of_thp) { KIND_THP, RUN / 4, BEFORE_BORDER, 0, {
+	"stop_unsplit", "stop_nomem", "stop_raced", "stop_locked", "stop_pinned", "stop_writer" } };
+FIXTURE_VARIANT_ADD(fail_nth, part_of_thp_by_ptes) { KIND_THP_BY_PTES, RUN / 4, BEFORE_BORDER, 0, {
+	"stop_unsplit", "stop_nomem", "stop_raced", "stop_locked", "stop_pinned", "stop_writer" } };
+FIXTURE_VARIANT_ADD(fail_nth, huge_zero) { KIND_HUGE_ZERO, PMD_PAGES, 0, 0, {
+	"stop_vma", "stop_nomem", "stop_raced" } };
+
+/* None of these lets anything fail yet; fail-nth does, for one thread. */
+static const char *injection_missing(void)
+{
+	if (access(NTH_FILE, W_OK))
+		return "no " NTH_FILE " (CONFIG_FAULT_INJECTION)";
+	if (write_text(DEBUG_DIR "failslab/ignore-gfp-wait", "N") ||
+	    write_text(DEBUG_DIR "failslab/verbose", "0"))
+		return "no " DEBUG_DIR "failslab (CONFIG_FAILSLAB)";
+	if (write_text(DEBUG_DIR "fail_page_alloc/ignore-gfp-wait", "N") ||
+	    write_text(DEBUG_DIR "fail_page_alloc/min-order", "0") ||
+	    write_text(DEBUG_DIR "fail_page_alloc/verbose", "0"))
+		return "no " DEBUG_DIR "fail_page_alloc (CONFIG_FAIL_PAGE_ALLOC)";
+	if (write_text(DEBUG_DIR "anon_move/fail/verbose", "0"))
+		return "no " DEBUG_DIR "anon_move/fail (CONFIG_ANON_MOVE_FAIL)";
+	return NULL;
+}
+
+FIXTURE_SETUP(fail_nth)
+{
+	struct sweep *w = &self->sweep;
+	const char *missing = move_missing();
+
+	missing = missing ? missing : base_serves();
+	missing = missing ? missing : injection_missing();
+	missing = missing ? missing : kind_missing(variant->kind);
+	if (missing)
+		SKIP(return, "%s: %s", page_kinds[variant->kind].name, missing);
+	w->kind = variant->kind;
+	w->pages = variant->pages;
+	w->dst = (char *)FAR + variant->dst * PAGE;
+	w->mode = variant->mode;
+	w->nth_fd = open(NTH_FILE, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, w->nth_fd);
+}
+
+FIXTURE_TEARDOWN(fail_nth)
+{
+	close(self->sweep.nth_fd);
+}
+
+static int use_far_destination(struct space *s)
+{
+	size_t len = s->pages * PAGE;
+
+	munmap(s->dst, len);
+	s->dst = mmap(FAR, len, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+	if (s->dst != FAR)
+		return -1;
+	return uffd_register(s->uffd, s->dst, len, UFFDIO_REGISTER_MODE_MISSING);
+}
+
+static void prepare(struct __test_metadata *_metadata, struct sweep *w)
+{
+	size_t unit = page_kinds[w->kind].unit;
+
+	ASSERT_EQ(0, space_open(&w->space, AREA, 0));
+	ASSERT_EQ(0, use_far_destination(&w->space));
+	ASSERT_EQ(0, make_kind(&w->space, w->kind, 0, (w->pages + unit - 1) / unit * unit));
+	ASSERT_EQ(0, look(w->space.src, w->pages, w->before));
+}
+
+/* The file is open already, so that nothing but the move can fail. */
+static bool move_failing(struct sweep *w, unsigned int nth, struct moved *moved)
+{
+	char left[16] = "";
+
+	if (dprintf(w->nth_fd, "%u", nth) < 0)
+		return false;
+	*moved = move_pages_of(w->space.uffd, w->dst, w->space.src, w->pages * PAGE, w->mode);
+	if (pread(w->nth_fd, left, sizeof(left) - 1, 0) < 0 || pwrite(w->nth_fd, "0", 1, 0) < 0)
+		return false;
+	return atoi(left) == 0;
+}
+
+/* How many pages have moved, by what the call says, which must be documented. */
+static size_t pages_moved(struct __test_metadata *_metadata, const struct sweep *w,
+			  const struct moved *moved)
+{
+	long long len = w->pages * PAGE;
+
+	EXPECT_TRUE(!moved->err || moved->err == EAGAIN || moved->err == EBUSY ||
+		    moved->err == ENOMEM)
+		TH_LOG("errno %d", moved->err);
+	if (moved->err == EAGAIN && moved->bytes > 0)
+		EXPECT_GT(len, moved->bytes);
+	if (moved->err != EAGAIN || moved->bytes <= 0)
+		EXPECT_EQ(moved->err ? -moved->err : len, moved->bytes);
+	return moved->bytes > 0 ? moved->bytes / PAGE : 0;
+}
+
+/* The first @n pages are in the destination and nowhere else, the others in the source. */
+static void check_places(struct __test_metadata *_metadata, const struct sweep *w, size_t n)
+{
+	const __u64 there = PM_PRESENT | PM_SWAP;
+	const __u64 same = page_kinds[w->kind].zeroes ? there : there | PM_PFN;
+	__u64 src[AREA], dst[AREA];
+
+	ASSERT_EQ(0, look(w->space.src, w->pages, src));
+	ASSERT_EQ(0, look(w->dst, w->pages, dst));
+	EXPECT_EQ(n, first_not(src, n, there, 0));
+	EXPECT_EQ(n, first_unlike(w->before, dst, n, same));
+	EXPECT_EQ(w->pages - n, first_not(dst + n, w->pages - n, there, 0));
+	EXPECT_EQ(w->pages - n, first_unlike(w->before + n, src + n, w->pages - n, same));
+}
+
+static void finish(struct __test_metadata *_metadata, const struct sweep *w, size_t n)
+{
+	const struct space *s = &w->space;
+
+	if (n < w->pages)
+		EXPECT_EQ(0, move_pages_of(s->uffd, w->dst + n * PAGE, s->src + n * PAGE,
+					   (w->pages - n) * PAGE, w->mode).err);
+	check_places(_metadata, w, w->pages);
+	/* A page that is missing after all must not make its reader wait. */
+	ASSERT_EQ(0, uffd_unregister(s->uffd, s->dst, s->pages * PAGE));
+	EXPECT_STREQ("", pages_differ(w->dst, w->pages, page_kinds[w->kind].zeroes ? 0 : 1));
+}
+
+/* Returns false when the move had fewer than @nth things that can fail. */
+static bool attempt(struct __test_metadata *_metadata, struct sweep *w, unsigned int nth)
+{
+	struct moved moved;
+	bool failed;
+	size_t n;
+
+	prepare(_metadata, w);
+	failed = move_failing(w, nth, &moved);
+	n = pages_moved(_metadata, w, &moved);
+	if (!failed)
+		EXPECT_EQ(w->pages, n);
+	check_places(_metadata, w, n);
+	finish(_metadata, w, n);
+	space_close(&w->space);
+	EXPECT_EQ(0, frames_kept(w->before, w->pages));
+	if (_metadata->exit_code)
+		TH_LOG("when number %u failed: errno %d, %lld bytes", nth, moved.err, moved.bytes);
+	return failed;
+}
+
+static bool met_all(const char *const *stops, const long long *before)
+{
+	int i;
+
+	for (i = 0; i < MAX_STOPS && stops[i]; i++)
+		if (engine_count(stops[i]) == before[i])
+			return false;
+	return true;
+}
+
+/*
+ * What allocates a new slab now and then has one thing more that can fail, and
+ * what comes after it may then be passed over: hence more than one sweep.
+ */
+TEST_F_TIMEOUT(fail_nth, sweep, 2 * PATIENCE)
+{
+	long long before[MAX_STOPS];
+	unsigned int nth;
+	int i;
+
+	for (i = 0; i < MAX_STOPS && variant->stops[i]; i++)
+		before[i] = engine_count(variant->stops[i]);
+	for (i = 0; i < SWEEPS && !met_all(variant->stops, before); i++) {
+		for (nth = 1; attempt(_metadata, &self->sweep, nth); nth++)
+			ASSERT_EQ(KSFT_PASS, _metadata->exit_code);
+		TH_LOG("%u things failed, one by one", nth - 1);
+	}
+	for (i = 0; i < MAX_STOPS && variant->stops[i]; i++)
+		EXPECT_ENGINE(1, variant->stops[i], before[i]);
+}
+
+TEST_HARNESS_MAIN
