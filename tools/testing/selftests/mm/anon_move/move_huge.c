@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 
 #include "../../kselftest_harness.h"
 #include "anon_move_test.h"
@@ -316,6 +317,48 @@ TEST_F_TIMEOUT(huge, O2_unsplittable_is_busy, PATIENCE)
 	EXPECT_EQ(0, move(s, 0, 0, 8).err);
 	EXPECT_STREQ("", pages_differ(s->dst, 8, 1));
 	EXPECT_STREQ("", pages_differ(s->src + 8 * PAGE, PMD_PAGES - 8, 9));
+}
+
+/* Returns only if something is wrong. */
+static void wait_until_killed(void)
+{
+	struct space s;
+	struct iovec iov;
+	int fds[2];
+
+	if (space_open(&s, AREA, 0) || make_kind(&s, KIND_THP_BY_PTES, 0, PMD_PAGES) || pipe(fds))
+		return;
+	iov = (struct iovec){ .iov_base = s.src + 9 * PAGE, .iov_len = PAGE };
+	if (vmsplice(fds[1], &iov, 1, 0) != (ssize_t)PAGE)
+		return;
+	while (move(&s, 0, 0, 8).err == EBUSY)
+		;
+}
+
+/* O2: between two tries to split it sleeps, and nothing else would notice the signal. */
+TEST_F_TIMEOUT(huge, O2_waits_killable, PATIENCE)
+{
+	long long unsplit = engine_count("stop_unsplit"), killed = engine_count("stop_killed");
+	const char *missing = base_serves();
+	int status = -1;
+	pid_t pid;
+
+	if (!missing && !engine_counts())
+		missing = "no CONFIG_ANON_MOVE_STATS";
+	if (missing)
+		SKIP(return, "%s", missing);
+	pid = fork();
+	if (!pid) {
+		wait_until_killed();
+		_exit(1);
+	}
+	ASSERT_LT(0, pid);
+	while (engine_count("stop_unsplit") < unsplit + 2 && !waitpid(pid, NULL, WNOHANG))
+		usleep(1000);
+	kill(pid, SIGKILL);
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status));
+	EXPECT_ENGINE(1, "stop_killed", killed);
 }
 
 TEST_HARNESS_MAIN
