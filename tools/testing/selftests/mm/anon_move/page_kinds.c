@@ -104,7 +104,10 @@ static int make_swap_cache(struct space *s, size_t first, size_t pages)
 	       all_pages(addr, pages, PM_PRESENT | PM_SWAP, PM_SWAP) ? 0 : -1;
 }
 
-/* The mark waits in a batch of the CPU's; MADV_COLD, of nothing, empties the batches. */
+/*
+ * The mark waits in a batch of the CPU's; MADV_COLD, of nothing, empties this
+ * one's. A page that waits in a batch of another CPU can't be marked at all.
+ */
 static int make_lazy_free(struct space *s, size_t first, size_t pages)
 {
 	char *addr = s->src + first * PAGE;
@@ -120,6 +123,7 @@ static int make_lazy_free(struct space *s, size_t first, size_t pages)
 		if ((after.kib[SMAPS_LAZY_FREE] - before.kib[SMAPS_LAZY_FREE]) * 1024 ==
 		    (long)(pages * PAGE))
 			return 0;
+		empty_lru_batches();
 	}
 	return -1;
 }
