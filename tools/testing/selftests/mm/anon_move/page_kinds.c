@@ -201,6 +201,9 @@ static int make_thp(struct space *s, size_t first, size_t pages)
 	if (madvise(s->src, s->pages * PAGE, MADV_HUGEPAGE))
 		return -1;
 	fill_pages(addr, pages, first + 1);
+	/* Or khugepaged would remake what is about to be split. */
+	if (madvise(s->src, s->pages * PAGE, MADV_NOHUGEPAGE))
+		return -1;
 	return all_pages(addr, pages, PM_PRESENT | PM_HUGE, PM_PRESENT | PM_HUGE) ? 0 : -1;
 }
 
