@@ -206,6 +206,7 @@ char *map_aligned(size_t len)
 int space_open(struct space *s, size_t pages, __u64 features)
 {
 	s->pages = pages;
+	s->id = 0;
 	s->uffd = uffd_open(0, features);
 	s->src = map_aligned(pages * PAGE);
 	s->dst = map_aligned(pages * PAGE);
@@ -414,11 +415,18 @@ const char *pages_differ(const void *addr, size_t pages, unsigned int id)
 static __thread sigjmp_buf sigbus_jump;
 static __thread bool sigbus_expected;
 
-static void on_sigbus(int sig)
+static void on_signal(int sig)
 {
 	if (sigbus_expected)
 		siglongjmp(sigbus_jump, 1);
 	signal(sig, SIG_DFL);
+}
+
+static bool catch_signal(int sig)
+{
+	struct sigaction action = { .sa_handler = on_signal };
+
+	return !sigaction(sig, &action, NULL);
 }
 
 /**
@@ -428,9 +436,17 @@ static void on_sigbus(int sig)
  */
 bool catch_sigbus(void)
 {
-	struct sigaction action = { .sa_handler = on_sigbus };
+	return catch_signal(SIGBUS);
+}
 
-	return !sigaction(SIGBUS, &action, NULL);
+/**
+ * catch_sigsegv() - let survives() survive what is not mapped, or not for that
+ *
+ * Return: true if that worked.
+ */
+bool catch_sigsegv(void)
+{
+	return catch_signal(SIGSEGV);
 }
 
 /**
@@ -438,7 +454,7 @@ bool catch_sigbus(void)
  * @act: what to do
  * @arg: for @act
  *
- * Return: true if it came to its end, false if SIGBUS cut it short.
+ * Return: true if it came to its end, false if a signal cut it short.
  */
 bool survives(void (*act)(void *arg), void *arg)
 {

@@ -35,6 +35,7 @@
  * @pages: length of either area
  * @src: the source, PMD aligned, never a huge page unless asked for
  * @dst: the destination, PMD aligned, registered with @uffd
+ * @id: page n of the source holds pattern @id + n + 1
  *
  * Inaccessible pages around both areas keep their VMAs from merging.
  */
@@ -43,6 +44,7 @@ struct space {
 	size_t pages;
 	char *src;
 	char *dst;
+	unsigned int id;
 };
 
 /**
@@ -79,6 +81,7 @@ void end_child(pid_t pid);
 void fill_pages(void *addr, size_t pages, unsigned int id);
 const char *pages_differ(const void *addr, size_t pages, unsigned int id);
 bool catch_sigbus(void);
+bool catch_sigsegv(void);
 bool survives(void (*act)(void *arg), void *arg);
 bool touch(const void *addr);
 
@@ -184,7 +187,7 @@ enum page_kind_id {
  * struct page_kind - one row of the table of page kinds
  * @name: for messages
  * @unit: pages that come and go together
- * @zeroes: reads as zeroes; else page n of the source holds pattern n + 1
+ * @zeroes: reads as zeroes; else its pages hold patterns
  * @counters: those of the engine that may count such pages
  * @missing: says what the machine lacks to have such pages, NULL if nothing
  * @make: makes pages of the source such pages, 0 when they surely are

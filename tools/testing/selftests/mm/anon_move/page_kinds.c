@@ -19,7 +19,7 @@ static int make_small(struct space *s, size_t first, size_t pages)
 {
 	char *addr = s->src + first * PAGE;
 
-	fill_pages(addr, pages, first + 1);
+	fill_pages(addr, pages, s->id + first + 1);
 	return all_pages(addr, pages, PM_PRESENT | PM_HUGE, PM_PRESENT) ? 0 : -1;
 }
 
@@ -176,7 +176,7 @@ int make_large(struct space *s, size_t first, size_t pages, size_t folio)
 	/* No huge pages, by khugepaged neither: it looks as soon as MADV_HUGEPAGE lets it. */
 	write_text(THP_DIR "/hugepages-2048kB/enabled", "never");
 	madvise(s->src, s->pages * PAGE, MADV_HUGEPAGE);
-	fill_pages(addr, pages, first + 1);
+	fill_pages(addr, pages, s->id + first + 1);
 	madvise(s->src, s->pages * PAGE, MADV_NOHUGEPAGE);
 	write_text(THP_DIR "/hugepages-2048kB/enabled", "inherit");
 	write_text(path, old);
@@ -200,7 +200,7 @@ static int make_thp(struct space *s, size_t first, size_t pages)
 
 	if (madvise(s->src, s->pages * PAGE, MADV_HUGEPAGE))
 		return -1;
-	fill_pages(addr, pages, first + 1);
+	fill_pages(addr, pages, s->id + first + 1);
 	/* Or khugepaged would remake what is about to be split. */
 	if (madvise(s->src, s->pages * PAGE, MADV_NOHUGEPAGE))
 		return -1;
