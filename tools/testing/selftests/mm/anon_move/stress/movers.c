@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Who moves: goes over the range in calls, there and back, and holds what each
+ * call gives against what it may give.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "stress.h"
+
+#define PATIENT_CALLS	200	/* that may end with EAGAIN one after the other, */
+#define FEW_CALLS	5	/* and where the page may be given up */
+#define PASS_SECONDS	3	/* a page that stays busy takes half a second */
+
+/**
+ * may_give() - which errors the calls of a round may give, besides EAGAIN
+ * @p: the plan
+ *
+ * Return: MAY_*.
+ */
+unsigned int may_give(const struct plan *p)
+{
+	unsigned int may = stress_kinds[p->kind].may;
+	int i;
+
+	for (i = 0; i < RIVALS; i++)
+		if (p->rivals & BIT(i))
+			may |= rivals[i].may;
+	/* Anybody who looks at a large folio keeps it from being split. */
+	if (page_kinds[p->base].unit > 1 || p->rivals & BIT(RIVAL_COLLAPSE))
+		may |= MAY_BUSY;
+	if (!p->registered && rivals_do(p) & DOES_REFAULT)
+		may |= MAY_EXIST;
+	/* What stays behind is missing on the way back, or in the way the next time. */
+	if (may)
+		may |= MAY_EXIST | MAY_NOENT;
+	return may;
+}
+
+static bool may_be(const struct plan *p, int err)
+{
+	static const struct {
+		int err;
+		unsigned int may;
+	} errors[] = {
+		{ EBUSY, MAY_BUSY }, { EEXIST, MAY_EXIST }, { ENOENT, MAY_NOENT },
+		{ EINVAL, MAY_INVAL }, { EFAULT, MAY_FAULT },
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(errors); i++)
+		if (errors[i].err == err)
+			return may_give(p) & errors[i].may;
+	return false;
+}
+
+/* The field agrees with the errno, whatever happened. */
+static bool is_consistent(struct moved m, size_t pages)
+{
+	long long len = pages * PAGE;
+
+	if (!m.err)
+		return m.bytes == len;
+	if (m.err == EAGAIN && m.bytes > 0)
+		return m.bytes < len && m.bytes % PAGE == 0;
+	return m.bytes == -m.err;
+}
+
+/* Moves what it can of the first of these pages; returns how many are done with. */
+static size_t move_some(struct arena *a, char *to, char *from, size_t pages)
+{
+	struct moved m;
+	int tries = may_give(&a->plan) ? FEW_CALLS : PATIENT_CALLS;
+
+	do {
+		m = move_pages_of(a->space.uffd, to, from, pages * PAGE, a->plan.mode);
+		__atomic_fetch_add(&a->calls, 1, __ATOMIC_RELAXED);
+		if (!is_consistent(m, pages))
+			trouble(a, "%zu pages: errno %d, but .move is %lld", pages, m.err, m.bytes);
+		if (m.bytes > 0)
+			return m.bytes / PAGE;
+	} while (m.err == EAGAIN && --tries);
+	if (m.err == EAGAIN ? !may_give(&a->plan) : !may_be(&a->plan, m.err))
+		trouble(a, "%zu pages: %s, for no reason", pages, strerrorname_np(m.err));
+	return m.err == EINVAL ? pages : 1;
+}
+
+/**
+ * move_there() - move the range from one area to another, past what can't
+ * @a: the arena
+ * @to: the destination's area
+ * @from: the source's area
+ * @random: state of the generator
+ */
+void move_there(struct arena *a, enum area_id to, enum area_id from, __u64 *random)
+{
+	const struct plan *p = &a->plan;
+	time_t deadline = time(NULL) + PASS_SECONDS;
+	size_t done = 0, pages;
+
+	while (done < p->len && time(NULL) < deadline) {
+		pages = 1 + draw_below(random, p->chunk);
+		if (pages > p->len - done)
+			pages = p->len - done;
+		done += move_some(a, slot(a, to, p->src + done), slot(a, from, p->src + done),
+				  pages);
+	}
+}
+
+/**
+ * move_rounds() - move the range there, and back where that is possible, some times
+ * @a: the arena
+ * @random: state of the generator
+ */
+void move_rounds(struct arena *a, __u64 *random)
+{
+	unsigned int turn;
+
+	for (turn = 0; turn < a->plan.turns; turn++) {
+		move_there(a, AREA_DST, AREA_SRC, random);
+		if (!a->plan.registered || !draw_below(random, 4))
+			break;
+		move_there(a, AREA_SRC, AREA_DST, random);
+	}
+}
