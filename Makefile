@@ -3,7 +3,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup tree kernel debug-kernel anon-vma-kernel bench-kernel kcsan-kernel cov-kernel selftests run bench bench-docs test check-race cov lint configs patch clean
+.PHONY: help setup tree kernel debug-kernel anon-vma-kernel bench-kernel kcsan-kernel cov-kernel selftests run bench bench-docs test soak check-race cov lint configs patch clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -25,6 +25,9 @@ check-race: kcsan-kernel selftests ## the selftests that have threads, on the kc
 
 cov: cov-kernel selftests ## how much of our code the tests reach, by gcov and lcov; fails below 95 % of lines, 90 % of branches
 	@tools/testing/anon_move/cov
+
+soak: kernel debug-kernel selftests ## stress both kernels for hours: make soak HOURS=8
+	@tools/testing/anon_move/soak $(HOURS)
 
 setup: ## install the Debian packages that all the rest needs
 	@tools/build/setup
