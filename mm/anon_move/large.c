@@ -16,12 +16,12 @@ static unsigned int leave_whole(struct anon_move *am, struct anon_move_batch *b,
 	else if (folio_maybe_dma_pinned(folio))
 		stop = ANON_MOVE_PINNED; /* stays as large as it was (REGRESSIONS V8) */
 
-	if (stop != ANON_MOVE_LARGE) {
+	if (stop == ANON_MOVE_LARGE) {
+		folio_get(folio);
+		am->folio = folio;
+	} else {
 		folio_unlock(folio);
-		return anon_move_end(b, stop);
 	}
-	folio_get(folio);
-	am->folio = folio;
 	return anon_move_end(b, stop);
 }
 

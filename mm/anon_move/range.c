@@ -172,7 +172,10 @@ static enum anon_move_stop step_table(struct anon_move *am, struct anon_move_bat
 	return stop == ANON_MOVE_LARGE ? anon_move_split(am) : anon_move_uncache(am);
 }
 
-/* One stretch from the cursor to the next PMD border of either range. */
+/*
+ * One stretch from the cursor to the next PMD border of either range. Inline:
+ * who moves one page pays for each call, and its one caller is short.
+ */
 static __always_inline enum anon_move_stop step(struct anon_move *am)
 {
 	const struct anon_move_request *req = am->req;
