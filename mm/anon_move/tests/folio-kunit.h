@@ -30,29 +30,28 @@ static void R8_no_reference_to_a_large_folio(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 1, folio_ref_count(folio));
 }
 
-static void writeback_is_waited_for_with_a_reference(struct kunit *test)
+/* Nobody else has it, so the wait ends at once. */
+static void wait_takes_the_reference(struct kunit *test, enum anon_move_stop stop)
 {
 	struct made_up *m = test->priv;
 	struct folio *folio = made_up_folio(test, 2);
 
 	folio_get(folio);
 	m->am.folio = folio;
-	anon_move_wait(&m->am, ANON_MOVE_WRITEBACK);
+	anon_move_wait(&m->am, stop);
 	KUNIT_EXPECT_NULL(test, m->am.folio);
 	KUNIT_EXPECT_EQ(test, 1, folio_ref_count(folio));
+}
+
+static void writeback_is_waited_for_with_a_reference(struct kunit *test)
+{
+	wait_takes_the_reference(test, ANON_MOVE_WRITEBACK);
 }
 
 /* Not on the LRU lists, so it can't be reclaimed. */
 static void a_folio_that_stays_loses_its_reference_too(struct kunit *test)
 {
-	struct made_up *m = test->priv;
-	struct folio *folio = made_up_folio(test, 2);
-
-	folio_get(folio);
-	m->am.folio = folio;
-	anon_move_wait(&m->am, ANON_MOVE_CACHED);
-	KUNIT_EXPECT_NULL(test, m->am.folio);
-	KUNIT_EXPECT_EQ(test, 1, folio_ref_count(folio));
+	wait_takes_the_reference(test, ANON_MOVE_CACHED);
 }
 
 static struct kunit_case folio_cases[] = {
