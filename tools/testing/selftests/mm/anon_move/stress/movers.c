@@ -93,8 +93,10 @@ static size_t move_some(struct arena *a, char *to, char *from, size_t pages)
  * @to: the destination's area
  * @from: the source's area
  * @random: state of the generator
+ *
+ * Return: false if time ran out, and the rest of it stayed.
  */
-void move_there(struct arena *a, enum area_id to, enum area_id from, __u64 *random)
+bool move_there(struct arena *a, enum area_id to, enum area_id from, __u64 *random)
 {
 	const struct plan *p = &a->plan;
 	time_t deadline = time(NULL) + PASS_SECONDS;
@@ -107,6 +109,7 @@ void move_there(struct arena *a, enum area_id to, enum area_id from, __u64 *rand
 		done += move_some(a, slot(a, to, p->src + done), slot(a, from, p->src + done),
 				  pages);
 	}
+	return done >= p->len;
 }
 
 /**
@@ -118,10 +121,13 @@ void move_rounds(struct arena *a, __u64 *random)
 {
 	unsigned int turn;
 
+	/* What time has left behind would be in the way of the next turn. */
 	for (turn = 0; turn < a->plan.turns; turn++) {
-		move_there(a, AREA_DST, AREA_SRC, random);
+		if (!move_there(a, AREA_DST, AREA_SRC, random))
+			break;
 		if (!a->plan.registered || !draw_below(random, 4))
 			break;
-		move_there(a, AREA_SRC, AREA_DST, random);
+		if (!move_there(a, AREA_SRC, AREA_DST, random))
+			break;
 	}
 }

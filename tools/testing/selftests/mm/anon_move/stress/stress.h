@@ -270,7 +270,7 @@ int find_rival(const char *name);
 
 /* movers.c: who moves */
 unsigned int may_give(const struct plan *p);
-void move_there(struct arena *a, enum area_id to, enum area_id from, __u64 *random);
+bool move_there(struct arena *a, enum area_id to, enum area_id from, __u64 *random);
 void move_rounds(struct arena *a, __u64 *random);
 
 /* model.c: what may be where */
