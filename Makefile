@@ -3,7 +3,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup tree kernel debug-kernel anon-vma-kernel bench-kernel kcsan-kernel cov-kernel selftests run bench bench-docs test soak check-race cov lint configs patch clean
+.PHONY: help setup tree kernel debug-kernel anon-vma-kernel bench-kernel kcsan-kernel cov-kernel selftests run bench bench-docs test check check-debug soak check-race cov lint configs patch clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -17,8 +17,14 @@ bench: kernel bench-kernel selftests ## what moving costs, row by row, by each m
 bench-docs: setup ## draw the chart and write the tables of Documentation/mm/anon_move-bench.* from build/bench.json
 	@tools/anon_move/bench-docs
 
-test: setup kernel debug-kernel anon-vma-kernel selftests ## everything: lint, compile tests, guests with and without debugging
+test: setup kernel debug-kernel anon-vma-kernel kcsan-kernel selftests ## everything: lint, compile tests, guests with and without debugging
 	@tools/testing/anon_move/run-tests
+
+check: setup kernel selftests ## before a commit, in minutes: lint, unit tests, selftests and stress on the release kernel
+	@tools/testing/anon_move/run-tests lint unit selftests stress
+
+check-debug: setup debug-kernel selftests ## all that the debug kernel runs: KASAN, lockdep and the other checkers
+	@tools/testing/anon_move/run-tests 'debug-*'
 
 check-race: kcsan-kernel selftests ## the selftests that have threads, on the kcsan kernel: no data race may name our code
 	@tools/testing/anon_move/run-tests kcsan-selftests
