@@ -3,7 +3,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup tree kernel debug-kernel anon-vma-kernel bench-kernel kcsan-kernel cov-kernel selftests run bench bench-docs test check check-debug soak check-race cov lint configs patch clean
+.PHONY: help setup tree kernel debug-kernel anon-vma-kernel bench-kernel kcsan-kernel cov-kernel selftests run bench bench-docs test check check-debug soak check-race cov lint check-configs patch clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -65,8 +65,8 @@ selftests: setup ## build the tests that run in the guest
 lint: setup ## checkpatch --strict, sparse, W=1, kernel-doc, codespell: silent when all is well
 	@tools/build/lint
 
-configs: setup ## compile under the configurations that no guest boots
-	@tools/build/configs
+check-configs: setup ## compile under the configurations that no guest boots, and with clang
+	@tools/build/check-configs
 
 patch: tree ## write build/series, the whole thing as patches for git am
 	@tools/build/patch
