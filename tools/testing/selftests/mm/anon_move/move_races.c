@@ -200,9 +200,11 @@ TEST_F_TIMEOUT(races, R14_R17_huge_migration_against_moves, PATIENCE)
 
 /* R8: movers of the parts of one folio, each of whose references makes the others' splits fail. */
 #define MOVERS	4
+#define FOLIOS	50
 
 struct mover {
 	pthread_t thread;
+	pthread_barrier_t *start;
 	struct space *space;
 	size_t first;
 	struct moved moved;
@@ -213,6 +215,7 @@ static void *move_part(void *arg)
 	struct mover *m = arg;
 	size_t offset = m->first * PAGE;
 
+	pthread_barrier_wait(m->start);
 	m->moved = move_surely(m->space->uffd, m->space->dst + offset, m->space->src + offset,
 			       PMD / MOVERS);
 	return NULL;
@@ -221,11 +224,14 @@ static void *move_part(void *arg)
 static void move_in_parts(struct __test_metadata *_metadata, struct space *s)
 {
 	struct mover movers[MOVERS];
+	pthread_barrier_t start;
 	int i;
 
+	ASSERT_EQ(0, pthread_barrier_init(&start, NULL, MOVERS));
 	ASSERT_EQ(0, make_kind(s, KIND_THP_BY_PTES, 0, PMD_PAGES));
 	for (i = 0; i < MOVERS; i++) {
-		movers[i] = (struct mover) { .space = s, .first = i * PMD_PAGES / MOVERS };
+		movers[i] = (struct mover) { .start = &start, .space = s,
+			.first = i * PMD_PAGES / MOVERS };
 		ASSERT_EQ(0, pthread_create(&movers[i].thread, NULL, move_part, &movers[i]));
 	}
 	for (i = 0; i < MOVERS; i++) {
@@ -239,17 +245,20 @@ static void move_in_parts(struct __test_metadata *_metadata, struct space *s)
 TEST_F_TIMEOUT(races, R8_many_split_one_folio, PATIENCE)
 {
 	const char *missing = kind_missing(KIND_THP_BY_PTES);
+	long long unsplit = engine_count("stop_unsplit");
 	struct space s;
 	int i;
 
 	if (missing)
 		SKIP(return, "%s", missing);
-	for (i = 0; i < 5; i++) {
+	for (i = 0; i < FOLIOS; i++) {
 		ASSERT_EQ(0, space_open(&s, AREA, UFFD_FEATURE_SIGBUS));
 		move_in_parts(_metadata, &s);
 		space_close(&s);
 	}
-	EXPECT_ENGINE(5 * PMD_PAGES, MOVED_ANYHOW, self->counted);
+	EXPECT_ENGINE(FOLIOS * PMD_PAGES, MOVED_ANYHOW, self->counted);
+	/* Nobody else has a reference, so whoever got the lock could split. */
+	EXPECT_EQ(unsplit, engine_count("stop_unsplit"));
 }
 
 /* V9: a huge page and a small one for one place. The loser stays where it is. */
