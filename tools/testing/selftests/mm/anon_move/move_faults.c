@@ -270,6 +270,19 @@ FIXTURE_VARIANT_ADD(changing, by_remove) {
 FIXTURE_VARIANT_ADD(changing, by_unmap) {
 	UFFD_FEATURE_EVENT_UNMAP, UFFD_EVENT_UNMAP, change_by_unmap };
 
+/* A move must go on where nothing changed, so what changes is another VMA. */
+static char *make_victim(struct space *s)
+{
+	char *victim = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (victim == MAP_FAILED)
+		return NULL;
+	fill_pages(victim, 4, 1);
+	return uffd_register(s->uffd, victim, 4 * PAGE, UFFDIO_REGISTER_MODE_MISSING) ? NULL :
+		victim;
+}
+
 FIXTURE_SETUP(changing)
 {
 	const char *missing = move_missing();
@@ -280,13 +293,8 @@ FIXTURE_SETUP(changing)
 		SKIP(return, "%s", missing);
 	ASSERT_EQ(0, space_open(&self->space, AREA, variant->feature));
 	ASSERT_EQ(0, make_kind(&self->space, KIND_SMALL, 0, 1));
-	/* A move must go on where nothing changed, so what changes is another VMA. */
-	self->victim = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, self->victim);
-	fill_pages(self->victim, 4, 1);
-	ASSERT_EQ(0, uffd_register(self->space.uffd, self->victim, 4 * PAGE,
-				   UFFDIO_REGISTER_MODE_MISSING));
+	self->victim = make_victim(&self->space);
+	ASSERT_NE(NULL, self->victim);
 	self->calls = engine_count("calls");
 }
 
@@ -301,14 +309,27 @@ struct changer {
 	pthread_t thread;
 	void (*change)(char *victim);
 	char *victim;
+	long long batches;	/* it begins when the engine has counted so many */
 };
 
 static void *run_change(void *arg)
 {
 	struct changer *changer = arg;
 
+	while (engine_counts() && engine_count("batches") < changer->batches)
+		;
 	changer->change(changer->victim);
 	return NULL;
+}
+
+static void read_event(struct __test_metadata *_metadata, struct space *s, int event)
+{
+	struct uffd_msg msg;
+
+	ASSERT_EQ(0, uffd_read(s->uffd, &msg));
+	EXPECT_EQ(event, msg.event);
+	if (msg.event == UFFD_EVENT_FORK)
+		close(msg.arg.fork.ufd);
 }
 
 TEST_F_TIMEOUT(changing, V5_eagain_until_read, PATIENCE)
@@ -316,7 +337,6 @@ TEST_F_TIMEOUT(changing, V5_eagain_until_read, PATIENCE)
 	struct changer changer = { .change = variant->change, .victim = self->victim };
 	struct space *s = &self->space;
 	struct pollfd pfd = { .fd = s->uffd, .events = POLLIN };
-	struct uffd_msg msg;
 	struct moved moved;
 
 	ASSERT_EQ(0, pthread_create(&changer.thread, NULL, run_change, &changer));
@@ -325,14 +345,60 @@ TEST_F_TIMEOUT(changing, V5_eagain_until_read, PATIENCE)
 	EXPECT_EQ(EAGAIN, moved.err);
 	EXPECT_EQ(-EAGAIN, moved.bytes);
 
-	ASSERT_EQ(0, uffd_read(s->uffd, &msg));
-	EXPECT_EQ(variant->event, msg.event);
-	if (msg.event == UFFD_EVENT_FORK)
-		close(msg.arg.fork.ufd);
+	read_event(_metadata, s, variant->event);
 	ASSERT_EQ(0, pthread_join(changer.thread, NULL));
 	moved = move_pages_of(s->uffd, s->dst, s->src, PAGE, 0);
 	/* The fork has shared the page meanwhile. */
-	EXPECT_EQ(msg.event == UFFD_EVENT_FORK ? EBUSY : 0, moved.err);
+	EXPECT_EQ(variant->event == UFFD_EVENT_FORK ? EBUSY : 0, moved.err);
+}
+
+#define LONG	(128 * PMD_PAGES)
+#define TRIES	20
+
+/* A long move, and a change that begins meanwhile; its event is read when the call has returned. */
+static struct moved change_during_move(struct __test_metadata *_metadata, struct space *s,
+				       struct changer *changer, int event)
+{
+	struct moved moved = { };
+
+	ASSERT_EQ(0, madvise(s->src, LONG * PAGE, MADV_DONTFORK));
+	ASSERT_EQ(0, madvise(s->dst, LONG * PAGE, MADV_DONTFORK));
+	ASSERT_EQ(0, madvise(s->src, LONG * PAGE, MADV_POPULATE_READ));
+	changer->victim = make_victim(s);
+	ASSERT_NE(NULL, changer->victim);
+	changer->batches = engine_count("batches") + 1;
+	ASSERT_EQ(0, pthread_create(&changer->thread, NULL, run_change, changer));
+	moved = move_pages_of(s->uffd, s->dst, s->src, LONG * PAGE, 0);
+	read_event(_metadata, s, event);
+	ASSERT_EQ(0, pthread_join(changer->thread, NULL));
+	return moved;
+}
+
+/* V5: found to be changing again when it goes on after having given way to the change. */
+TEST_F_TIMEOUT(changing, V5_raised_during_a_move, PATIENCE)
+{
+	struct changer changer = { .change = variant->change };
+	const char *missing = base_serves();
+	struct moved moved = { };
+	struct space s;
+	int try;
+
+	if (!missing && !engine_counts())
+		missing = "no CONFIG_ANON_MOVE_STATS";
+	if (missing)
+		SKIP(return, "%s", missing);
+	/* The change may come too late. */
+	for (try = 0; try < TRIES && !moved.err; try++) {
+		ASSERT_EQ(0, space_open(&s, LONG, variant->feature));
+		moved = change_during_move(_metadata, &s, &changer, variant->event);
+		if (moved.bytes > 0 && moved.bytes < (long long)(LONG * PAGE))
+			EXPECT_EQ(0, move_pages_of(s.uffd, s.dst + moved.bytes, s.src + moved.bytes,
+						   LONG * PAGE - moved.bytes, 0).err);
+		space_close(&s);
+	}
+	TH_LOG("%d tries: errno %d, %lld bytes", try, moved.err, moved.bytes);
+	EXPECT_EQ(EAGAIN, moved.err);
+	EXPECT_LT(0, moved.bytes);
 }
 
 /* R18: the destination's registration decides whether write-protection arrives. */
