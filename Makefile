@@ -3,7 +3,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup tree kernel debug-kernel anon-vma-kernel bench-kernel kcsan-kernel cov-kernel selftests run bench bench-docs test check check-debug soak check-race cov lint check-configs patch clean
+.PHONY: help setup tree kernel debug-kernel anon-vma-kernel bench-kernel kcsan-kernel cov-kernel selftests run bench bench-docs test check check-debug soak check-race cov mutants lint check-configs patch clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -31,6 +31,9 @@ check-race: kcsan-kernel selftests ## the selftests that have threads, on the kc
 
 cov: cov-kernel selftests ## how much of our code the tests reach, by gcov and lcov; fails below 95 % of lines, 90 % of branches
 	@tools/testing/anon_move/cov
+
+mutants: setup selftests ## break the engine in one way after the other: each time a test must fail; MUTANTS="R3 V8" for some
+	@tools/testing/anon_move/mutants/run $(MUTANTS)
 
 soak: kernel debug-kernel selftests ## stress both kernels for hours: make soak HOURS=8
 	@tools/testing/anon_move/soak $(HOURS)
