@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 
-run: kernel selftests ## build, boot a guest, move 256 MiB with each of three movers, print a table
+run: kernel selftests ## build, boot a guest, move 256 MiB with each of three movers, compare collectors, print tables
 	@tools/anon_move/run
 
 bench: kernel bench-kernel selftests ## what moving costs, row by row, by each mover: tables and build/bench.json; BENCH=ROW for one
