@@ -221,7 +221,7 @@ TEST_F_TIMEOUT(backends, shadow_agrees, 5 * PATIENCE)
 
 	for (i = 0; i < ARRAY_SIZE(threads); i++) {
 		snprintf(options, sizeof(options),
-			 "--mib 16 --cycles 10 --backend %s --delivery %s --seed %zu %s",
+			 "--mib 16 --cycles 10 --churn 8 --backend %s --delivery %s --seed %zu %s",
 			 variant->backend, variant->delivery, i + 1, threads[i]);
 		ten_cycles(_metadata, &self->o, options, variant->has_wall);
 	}
