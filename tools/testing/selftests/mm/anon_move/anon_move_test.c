@@ -218,6 +218,19 @@ int space_open(struct space *s, size_t pages, __u64 features)
 }
 
 /**
+ * space_allow_huge() - let faults in both areas bring huge pages, from now on
+ * @s: the space
+ *
+ * Return: 0 or -1.
+ */
+int space_allow_huge(struct space *s)
+{
+	size_t len = s->pages * PAGE;
+
+	return madvise(s->src, len, MADV_HUGEPAGE) || madvise(s->dst, len, MADV_HUGEPAGE) ? -1 : 0;
+}
+
+/**
  * space_close() - give back what space_open() took
  * @s: the space
  */

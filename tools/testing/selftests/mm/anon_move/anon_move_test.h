@@ -69,6 +69,7 @@ int uffd_read(int uffd, struct uffd_msg *msg);
 
 char *map_aligned(size_t len);
 int space_open(struct space *s, size_t pages, __u64 features);
+int space_allow_huge(struct space *s);
 void space_close(struct space *s);
 struct moved move_pages_of(int uffd, void *dst, void *src, size_t len, __u64 mode);
 struct moved move_surely(int uffd, void *dst, void *src, size_t len);

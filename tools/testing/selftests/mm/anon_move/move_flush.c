@@ -59,7 +59,7 @@ FIXTURE_SETUP(flush)
 	ASSERT_EQ(0, make_kind(s, variant->kind, 0, self->pages));
 	/* Or a look at a missing page leaves a page table there, which splits what comes next. */
 	if (variant->kind == KIND_THP)
-		ASSERT_EQ(0, madvise(s->dst, AREA * PAGE, MADV_HUGEPAGE));
+		ASSERT_EQ(0, space_allow_huge(s));
 	ASSERT_EQ(0, space_register_source(s));
 	ASSERT_TRUE(catch_sigbus());
 	ASSERT_EQ(0, run_on_cpu(0));
