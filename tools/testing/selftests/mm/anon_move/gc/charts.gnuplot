@@ -39,7 +39,8 @@ set style fill solid noborder
 set boxwidth 0.7
 set yrange [0:*]
 set grid ytics lt 1 lc rgb "#dddddd"
-set key outside right top Left reverse
-set xtics scale 0
+set key outside bottom center horizontal
+set xtics scale 0 font ",12"
+set xrange [-0.6:runs - 0.4]
 work = directory . "/work.csv"
 plot for [n = 2 : 5] work using (column(n) / 1e6):xtic(1) title columnheader(n) lc rgb colour(n - 1)
