@@ -217,18 +217,24 @@ static size_t count_kept(const __u64 *view, size_t pages)
  * @view: of these pages, when they still were mapped
  * @pages: length of @view
  *
- * Their frames then are anonymous pages that nobody maps. The batches in which
- * a CPU collects pages for the LRU lists hold references too; compaction
- * empties them.
+ * Their frames then are anonymous pages that nobody maps, and stay so. The batches
+ * in which a CPU collects pages for the LRU lists hold references too; compaction
+ * empties them. A frame that has been given to somebody else looks like that for a
+ * moment before it is mapped.
  *
  * Return: how many such pages there are.
  */
 size_t frames_kept(const __u64 *view, size_t pages)
 {
-	if (!count_kept(view, pages))
-		return 0;
-	write_text("/proc/sys/vm/compact_memory", "1");
-	return count_kept(view, pages);
+	size_t kept = count_kept(view, pages);
+	int tries;
+
+	for (tries = 0; tries < 10 && kept; tries++) {
+		write_text("/proc/sys/vm/compact_memory", "1");
+		usleep(10000);
+		kept = count_kept(view, pages);
+	}
+	return kept;
 }
 
 /**
