@@ -4,6 +4,8 @@
  */
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <linux/io_uring.h>
 #include <linux/memfd.h>
 
 #include "../../kselftest_harness.h"
@@ -213,6 +215,33 @@ static int src_pfnmap(struct attempt *a)
 	return 0;
 }
 
+static int open_ring(void)
+{
+	struct io_uring_params params = { };
+
+	return syscall(__NR_io_uring_setup, 64, &params);
+}
+
+static const char *ring_missing(void)
+{
+	int ring = open_ring();
+
+	return ring < 0 || close(ring) ? "no io_uring in this kernel" : NULL;
+}
+
+/* io_uring maps pages of its own one by one, which makes the VMA a mixed one. */
+static int src_mixedmap(struct attempt *a)
+{
+	int ring = open_ring();
+	void *sqes = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, ring,
+			  IORING_OFF_SQES);
+
+	close(ring);
+	a->arg.src = (uintptr_t)sqes;
+	a->arg.len = PAGE;
+	return sqes == MAP_FAILED ? -1 : 0;
+}
+
 static int src_readonly(struct attempt *a)
 {
 	return mprotect(a->space.src, AREA * PAGE, PROT_READ);
@@ -367,6 +396,7 @@ FIXTURE_VARIANT_ADD(errors, V7_dst_private_file) { dst_private_file, EINVAL, "st
 FIXTURE_VARIANT_ADD(errors, V7_src_hugetlb) { src_hugetlb, EINVAL, "stop_vma", hugetlb_missing };
 FIXTURE_VARIANT_ADD(errors, V7_dst_hugetlb) { dst_hugetlb, EINVAL, "stop_vma", hugetlb_missing };
 FIXTURE_VARIANT_ADD(errors, V7_src_pfnmap) { src_pfnmap, EINVAL, "stop_vma", vvar_missing };
+FIXTURE_VARIANT_ADD(errors, V7_src_mixedmap) { src_mixedmap, EINVAL, "stop_vma", ring_missing };
 FIXTURE_VARIANT_ADD(errors, src_readonly) { src_readonly, EINVAL, "stop_vma" };
 FIXTURE_VARIANT_ADD(errors, dst_readonly) { dst_readonly, EINVAL, "stop_vma" };
 FIXTURE_VARIANT_ADD(errors, both_readonly) { both_readonly, EINVAL, "stop_vma" };
