@@ -78,6 +78,9 @@ static ssize_t move_range(struct userfaultfd_ctx *ctx, const struct uffdio_move 
 		.owner = ctx,
 	};
 
+	/* Bytes moved must not look like an error. The caller goes on with the rest. */
+	if (!IS_ENABLED(CONFIG_64BIT))
+		req.len = min_t(u64, req.len, LONG_MAX & PAGE_MASK);
 	if (move->mode & UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES)
 		req.flags |= ANON_MOVE_ALLOW_HOLES;
 	return anon_move_pages(&req);

@@ -6,6 +6,7 @@
 #define _ANON_MOVE_UNIT_KERNEL_H
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/types.h>
 #include <linux/userfaultfd.h>
 #include <stdbool.h>
@@ -15,10 +16,13 @@
 
 /* The configuration of these tests. */
 #define IS_ENABLED(option)	(option)
-#define CONFIG_64BIT		1
+#define CONFIG_64BIT		is_64bit
 #define CONFIG_ANON_MOVE	1
 #define CONFIG_ANON_MOVE_COMPARE 0
 #define CONFIG_PER_VMA_LOCK	1
+
+/* Of the kernel, not of these tests: a long has 64 bits here. */
+extern bool is_64bit;
 
 #define __user
 #define __must_check
@@ -28,7 +32,9 @@
 
 #define PAGE_SHIFT		12
 #define PAGE_SIZE		BIT(PAGE_SHIFT)
-#define PAGE_ALIGNED(x)		(!((x) & (PAGE_SIZE - 1)))
+#define PAGE_MASK		(~(PAGE_SIZE - 1))
+#define PAGE_ALIGNED(x)		(!((x) & ~PAGE_MASK))
+#define min_t(type, a, b)	((type)(a) < (type)(b) ? (type)(a) : (type)(b))
 
 typedef __u64 u64;
 typedef struct { int counter; } atomic_t;
@@ -106,7 +112,7 @@ extern int user_access;
 #define put_user(x, ptr) \
 	((const void *)(ptr) == faults_at ? -EFAULT : (*(ptr) = (x), 0))
 
-/* Called on 32-bit kernels only. */
+/* Called where is_64bit is false only. */
 unsigned long copy_from_user(void *to, const void *from, unsigned long n);
 
 #endif /* _ANON_MOVE_UNIT_KERNEL_H */

@@ -15,6 +15,7 @@
 struct task_struct this_task;
 const void *faults_at;
 int user_access;
+bool is_64bit = true;
 
 /* What the engine was asked for, what it answers, and whether it may run at all. */
 static struct anon_move_request asked;
@@ -28,6 +29,12 @@ ssize_t anon_move_pages(const struct anon_move_request *req)
 	asked = *req;
 	calls++;
 	return answer;
+}
+
+unsigned long copy_from_user(void *to, const void *from, unsigned long n)
+{
+	memcpy(to, from, n);
+	return 0;
 }
 
 void userfaultfd_wake_moved(struct userfaultfd_ctx *ctx, unsigned long start, unsigned long len)
@@ -77,6 +84,21 @@ TEST_F(ioctl, asks_the_engine_and_wakes)
 	EXPECT_EQ(LEN, self->move->move);
 	EXPECT_EQ(DST, woken_start);
 	EXPECT_EQ(LEN, woken_len);
+}
+
+/* As on 32 bits, where half of all addresses is more than a ssize_t can tell. */
+TEST_F(ioctl, bytes_moved_are_never_negative)
+{
+	is_64bit = false;
+	self->mm.task_size = -PAGE_SIZE;
+	self->move->dst = 0;
+	self->move->src = 0;
+	self->move->len = BIT(63);
+	answer = BIT(63) - PAGE_SIZE;
+	EXPECT_EQ(-EAGAIN, CALL());
+	EXPECT_EQ(answer, asked.len);
+	EXPECT_EQ(answer, self->move->move);
+	EXPECT_EQ(answer, woken_len);
 }
 
 TEST_F(ioctl, part_is_eagain)
