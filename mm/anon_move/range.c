@@ -10,7 +10,7 @@
 
 /*
  * Steps without progress before the caller is told: with a tick between them,
- * as for a migration or an unwilling large folio, a fraction of a second.
+ * as for a migration or an unwilling large folio, a second or less.
  */
 #define ANON_MOVE_MAX_TRIES	128
 
