@@ -18,6 +18,7 @@
 #define KHUGEPAGED	"/sys/kernel/mm/transparent_hugepage/khugepaged/"
 #define PROGRESS	60	/* seconds from line to line */
 #define HANGS		(2 * PATIENCE)
+#define UNMADE_TRIES	8
 
 static struct {
 	__u64 seed;
@@ -39,6 +40,9 @@ struct lane {
 	time_t since;
 	struct plan plan;
 	struct verdict verdict;
+	unsigned int unmade;	/* a round that could not be made */
+	unsigned int tries;	/* left, to make it */
+	bool again;		/* it is tried now */
 };
 
 static struct lane lanes[LANES_MAX];
@@ -213,13 +217,31 @@ static void name_round(const struct plan *p, const char *what)
 	ksft_print_msg("%s %llu:%u: %s\n", what, p->seed, p->number, name);
 }
 
+/* A round that could not be made is tried again at once, and then after each other one. */
+static unsigned int next_number(struct lane *l)
+{
+	l->again = l->tries && !l->again;
+	return l->again ? l->unmade : __atomic_fetch_add(&next_round, 1, __ATOMIC_RELAXED);
+}
+
+/* What a busy machine does not let us make comes out in a while. No cell is missed for it. */
+static void remember_unmade(struct lane *l)
+{
+	if (l->again) {
+		l->tries = l->verdict.made ? 0 : l->tries - 1;
+	} else if (!l->verdict.made && !l->tries) {
+		l->unmade = l->plan.number;
+		l->tries = UNMADE_TRIES;
+	}
+}
+
 static void *run_lane(void *arg)
 {
 	struct lane *l = arg, *none = NULL;
 	unsigned int number;
 
 	while (!__atomic_load_n(&failed, __ATOMIC_RELAXED)) {
-		number = __atomic_fetch_add(&next_round, 1, __ATOMIC_RELAXED);
+		number = next_number(l);
 		if (options.rounds && number >= options.rounds)
 			break;
 		plan_round(&l->plan, options.seed, number, &options.limits);
@@ -228,6 +250,7 @@ static void *run_lane(void *arg)
 			name_round(&l->plan, "round");
 		run_round(l->arena, &l->plan, &l->verdict);
 		count_round(&l->plan, &l->verdict);
+		remember_unmade(l);
 		if (*l->verdict.trouble)
 			__atomic_compare_exchange_n(&failed, &none, l, false, __ATOMIC_RELEASE,
 						    __ATOMIC_RELAXED);
