@@ -208,7 +208,8 @@ void anon_move_learn(struct anon_move_desk *desk, struct vm_area_struct *dst_vma
  */
 static inline enum anon_move_stop anon_move_judge(struct folio *folio, struct page *page)
 {
-	return folio_test_anon(folio) && anon_move_exclusive(page) ?
+	/* In this order: KSM takes the first away, under the lock, before it changes the second. */
+	return anon_move_exclusive(page) && folio_test_anon(folio) ?
 		ANON_MOVE_DONE : ANON_MOVE_SHARED;
 }
 

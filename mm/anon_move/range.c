@@ -134,8 +134,10 @@ static noinline pmd_t *alloc_pmd(struct mm_struct *mm, unsigned long addr)
 
 static enum anon_move_stop make_dst_pmd(struct anon_move *am, struct anon_move_batch *b)
 {
-	if (!b->dst_pmd)
-		b->dst_pmd = alloc_pmd(am->req->mm, b->dst);
+	if (!b->dst_pmd) {
+		/* Looks at a table before it locks it; others may be filling it. */
+		b->dst_pmd = data_race(alloc_pmd(am->req->mm, b->dst));
+	}
 	if (!b->dst_pmd)
 		return ANON_MOVE_NOMEM;
 	/* If it turns huge after this, pte_alloc() leaves it and the batch finds no table (V9). */
@@ -162,7 +164,8 @@ static enum anon_move_stop step_table(struct anon_move *am, struct anon_move_bat
 {
 	enum anon_move_stop stop;
 
-	if (pte_alloc(am->req->mm, b->dst_pmd))
+	/* Likewise. */
+	if (data_race(pte_alloc(am->req->mm, b->dst_pmd)))
 		return ANON_MOVE_NOMEM;
 
 	stop = anon_move_ptes(am, b);

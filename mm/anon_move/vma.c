@@ -45,7 +45,8 @@ static int find_vmas(struct anon_move *am)
 	am->dst_vma = vma_lookup(req->mm, req->dst);
 	if (!am->dst_vma)
 		return -ENOENT;
-	if (!(am->dst_vma->vm_flags & VM_SHARED) && anon_vma_prepare(am->dst_vma))
+	/* Looks before it locks; others with the mmap_lock may be at the same. */
+	if (!(am->dst_vma->vm_flags & VM_SHARED) && data_race(anon_vma_prepare(am->dst_vma)))
 		return -ENOMEM;
 	am->src_vma = vma_lookup(req->mm, req->src);
 	return am->src_vma ? 0 : -ENOENT;
@@ -85,7 +86,8 @@ static bool lock_both(struct anon_move *am)
 	am->dst_vma = lock_one(am->dst_vma, req->dst);
 	if (!am->dst_vma)
 		return false;
-	if (am->dst_vma->anon_vma) {
+	/* Who faults at it first, with the mmap_lock, may just be setting it. */
+	if (READ_ONCE(am->dst_vma->anon_vma)) {
 		if (vma_has(am->dst_vma, req->src))
 			am->src_vma = am->dst_vma;
 		else

@@ -26,6 +26,7 @@
 #define unlikely(x)		(x)
 #define noinline
 #define READ_ONCE(x)		(x)
+#define data_race(x)		(x) /* the test has one thread */
 #define WRITE_ONCE(x, value)	((x) = (value))
 #define smp_mb()
 #define smp_wmb()
