@@ -92,8 +92,7 @@ static unsigned int move_locked(struct anon_move *am, struct anon_move_batch *b,
 static unsigned int move_cached(struct anon_move *am, struct anon_move_batch *b,
 				unsigned int i, struct folio *folio)
 {
-	/* Not locked yet, so it may be just being split; the next batch looks again. */
-	if (anon_move_next_has_room(b, i, data_race(folio_nr_pages(folio))))
+	if (anon_move_next_has_room(b, i, folio_nr_pages(folio)))
 		return anon_move_end(b, ANON_MOVE_DONE);
 	if (anon_move_should_fail() || !folio_trylock(folio))
 		return anon_move_end(b, anon_move_busy(am, folio));
