@@ -241,7 +241,11 @@ FIXTURE_TEARDOWN(collector)
 {
 }
 
-/* Page tables are all that the kernel allocates, and cold pages stay where they are. */
+/*
+ * Page tables are all that the kernel allocates, and cold pages stay where they
+ * are. The counter also has a page that a slab takes for the objects of whatever
+ * these threads call, or of an interrupt: seldom, and one or two.
+ */
 TEST_F_TIMEOUT(collector, move_costs_nothing, PATIENCE)
 {
 	if (swap_missing())
@@ -257,7 +261,7 @@ TEST_F_TIMEOUT(collector, move_costs_nothing, PATIENCE)
 	EXPECT_EQ(0, value_of(&self->o, "event_pool_empty"));
 	EXPECT_LT(0, value_of(&self->o, "page_tables_new"));
 	EXPECT_LE(0, value_of(&self->o, "pages_allocated"));
-	EXPECT_LE(value_of(&self->o, "pages_allocated"), value_of(&self->o, "page_tables_new"));
+	EXPECT_LE(value_of(&self->o, "pages_allocated"), value_of(&self->o, "page_tables_new") + 4);
 }
 
 /* The same counters do count where there is something to count. */
