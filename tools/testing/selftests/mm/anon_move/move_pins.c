@@ -17,7 +17,7 @@
 
 /* How often each must have come first. */
 #define ENOUGH	150
-#define FEW	10
+#define FEW		3
 
 #define STEP_MIN	32	/* turns of spin(), about an instruction each */
 #define STEP_MAX	4096
