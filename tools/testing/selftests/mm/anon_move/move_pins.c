@@ -17,7 +17,7 @@
 
 /* How often each must have come first. */
 #define ENOUGH	150
-#define FEW		3
+#define FEW	10
 
 #define STEP_MIN	32	/* turns of spin(), about an instruction each */
 #define STEP_MAX	4096
@@ -220,8 +220,9 @@ static void duel(struct __test_metadata *_metadata, struct trial *t, struct pinn
 static bool goes_on(unsigned int pinned, unsigned int refused, time_t since)
 {
 	unsigned int least = pinned < refused ? pinned : refused;
+	time_t patience = least < FEW ? PATIENCE * 3 / 4 : PATIENCE / 12;
 
-	return least < ENOUGH && time(NULL) < since + (least < FEW ? PATIENCE / 2 : PATIENCE / 12);
+	return least < ENOUGH && time(NULL) < since + patience;
 }
 
 /* R4 where the pages are a huge one. */

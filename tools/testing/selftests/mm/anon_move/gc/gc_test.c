@@ -243,17 +243,23 @@ FIXTURE_TEARDOWN(collector)
 
 /*
  * Page tables are all that the kernel allocates, and cold pages stay where they
- * are. The counter also has a page that a slab takes for the objects of whatever
- * these threads call, or of an interrupt: seldom, and one or two.
+ * are. The counter also has what an interrupt takes, or a slab that is just full:
+ * that is seldom, so not each time.
  */
 TEST_F_TIMEOUT(collector, move_costs_nothing, PATIENCE)
 {
+	int i;
+
 	if (swap_missing())
 		SKIP(return, "%s", swap_missing());
 	if (base_serves())
 		SKIP(return, "%s", base_serves());
-	if (!ran(_metadata, &self->o, "--mib 64 --cycles 10 --disturb cold"))
-		return;
+	for (i = 0; i < 3; i++) {
+		if (!ran(_metadata, &self->o, "--mib 64 --cycles 10 --disturb cold"))
+			return;
+		if (value_of(&self->o, "pages_allocated") <= value_of(&self->o, "page_tables_new"))
+			break;
+	}
 	EXPECT_EQ(10, value_of(&self->o, "cycles"));
 	EXPECT_EQ(0, value_of(&self->o, "bytes_copied"));
 	EXPECT_EQ(0, value_of(&self->o, "swap_ins"));
@@ -261,7 +267,7 @@ TEST_F_TIMEOUT(collector, move_costs_nothing, PATIENCE)
 	EXPECT_EQ(0, value_of(&self->o, "event_pool_empty"));
 	EXPECT_LT(0, value_of(&self->o, "page_tables_new"));
 	EXPECT_LE(0, value_of(&self->o, "pages_allocated"));
-	EXPECT_LE(value_of(&self->o, "pages_allocated"), value_of(&self->o, "page_tables_new") + 4);
+	EXPECT_LE(value_of(&self->o, "pages_allocated"), value_of(&self->o, "page_tables_new"));
 }
 
 /* The same counters do count where there is something to count. */
