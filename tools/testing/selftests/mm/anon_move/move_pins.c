@@ -19,9 +19,10 @@
 #define ENOUGH	150
 #define FEW	10
 
-#define STEP_MIN	32	/* turns of spin(), about an instruction each */
-#define STEP_MAX	4096
-#define LAG_MAX		65536
+/* In turns of spin(), some instructions. A host may run the two by turns: a lag is its slice then. */
+#define STEP_MIN	32
+#define STEP_MAX	(LAG_MAX / 4)
+#define LAG_MAX		(64 << 20)
 
 /* What is moved and pinned. */
 struct trial {
@@ -191,7 +192,6 @@ static void adjust(struct pinner *p, bool as_before)
 	if (p->step > STEP_MAX)
 		p->step = STEP_MAX;
 	p->lag += (p->pinned ? 1 : -1) * (random() % p->step);
-	/* What a busy host does to one of the two is no reason to go far away. */
 	if (abs(p->lag) > LAG_MAX)
 		p->lag = 0;
 }
