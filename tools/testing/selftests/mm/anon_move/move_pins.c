@@ -19,7 +19,7 @@
 #define ENOUGH	150
 #define FEW	10
 
-/* In turns of spin(), some instructions. A host may run the two by turns: a lag is its slice then. */
+/* In turns of spin(), a few instructions. A host that runs both by turns makes a lag of a slice. */
 #define STEP_MIN	32
 #define STEP_MAX	(LAG_MAX / 4)
 #define LAG_MAX		(64 << 20)
