@@ -43,7 +43,7 @@ FIXTURE_TEARDOWN(races)
 
 #define TOUCHED	PMD_PAGES
 
-/* From the last page to the first, as a move goes the other way: the two meet once. */
+/* Last page first: a move goes the other way, so the two meet if both begin at once. */
 static void touch_all(void *area)
 {
 	size_t i;
@@ -52,31 +52,48 @@ static void touch_all(void *area)
 		asm volatile("" : : "r" (*((char *)area + (i - 1) * PAGE)));
 }
 
+/* @r->arg has an area for each time that it is to. */
 static void touch_once(struct rival *r)
 {
-	r->hits += survives(touch_all, r->space->src);
-	survives(touch_all, r->space->dst);
+	char *area = __atomic_exchange_n((char **)r->arg, NULL, __ATOMIC_ACQUIRE);
+
+	if (!area)
+		return;
+	survives(touch_all, area);
+	__atomic_fetch_add(&r->hits, 1, __ATOMIC_RELEASE);
+}
+
+/* Nobody has used the pages when both begin; the next time is when both have ended. */
+static void touch_against_move(struct __test_metadata *_metadata, struct rival *r, char *dst,
+			       char *src)
+{
+	unsigned long hits = __atomic_load_n(&r->hits, __ATOMIC_ACQUIRE);
+
+	ASSERT_EQ(0, madvise(src, TOUCHED * PAGE, MADV_COLD));
+	__atomic_store_n((char **)r->arg, src, __ATOMIC_RELEASE);
+	ASSERT_EQ(0, move_pages_of(r->space->uffd, dst, src, TOUCHED * PAGE, 0).err);
+	while (__atomic_load_n(&r->hits, __ATOMIC_ACQUIRE) == hits)
+		sched_yield();
 }
 
 /*
  * V1: the CPU sets accessed and dirty bits at any time; that is no other page.
- * It only sets those that are not, so each move has pages that nobody used.
+ * It only sets those that are not set, so each move is of pages that nobody used.
  */
 TEST_F_TIMEOUT(races, V1_touches_against_moves, PATIENCE)
 {
 	struct space *s = &self->space;
-	struct rival r = { .space = s, .once = touch_once };
+	char *area = NULL;
+	struct rival r = { .space = s, .once = touch_once, .arg = &area };
 	long long raced = engine_count("stop_raced");
 	int i;
 
 	ASSERT_EQ(0, make_kind(s, KIND_SMALL, 0, TOUCHED));
 	ASSERT_EQ(0, space_register_source(s));
 	start(_metadata, &r);
-	for (i = 0; goes_on(&r, i, ROUNDS); i++) {
-		ASSERT_EQ(0, madvise(s->src, TOUCHED * PAGE, MADV_COLD));
-		ASSERT_EQ(0, move_pages_of(s->uffd, s->dst, s->src, TOUCHED * PAGE, 0).err);
-		ASSERT_EQ(0, madvise(s->dst, TOUCHED * PAGE, MADV_COLD));
-		ASSERT_EQ(0, move_pages_of(s->uffd, s->src, s->dst, TOUCHED * PAGE, 0).err);
+	for (i = 0; i < ROUNDS; i++) {
+		touch_against_move(_metadata, &r, s->dst, s->src);
+		touch_against_move(_metadata, &r, s->src, s->dst);
 	}
 	stop(_metadata, &r);
 	EXPECT_STREQ("", pages_differ(s->src, TOUCHED, 1));
