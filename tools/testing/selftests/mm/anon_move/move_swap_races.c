@@ -75,9 +75,10 @@ static bool too_few(const struct rival *out, unsigned long pages)
 
 /*
  * There and back, until so many pages have been written to swap, while others
- * page out and in. All the bytes at every third turn.
+ * page out and in. All the bytes at every third turn. Those two come to as many
+ * pages by themselves, so there are @turns at least.
  */
-static void race(struct __test_metadata *_metadata, struct space *s, unsigned long pages)
+static void race(struct __test_metadata *_metadata, struct space *s, unsigned long pages, int turns)
 {
 	long long paged_out = read_number(VMSTAT, "pswpout");
 	struct rival out = { .space = s, .once = page_out_once, .arg = &paged_out };
@@ -88,7 +89,7 @@ static void race(struct __test_metadata *_metadata, struct space *s, unsigned lo
 
 	start(_metadata, &out);
 	start(_metadata, &in);
-	for (i = 0; too_few(&out, pages) && time(NULL) < deadline; i++) {
+	for (i = 0; (i < turns || too_few(&out, pages)) && time(NULL) < deadline; i++) {
 		written += move_or_write(_metadata, s, s->dst, s->src);
 		if (i % 3 == 0)
 			EXPECT_STREQ("", pages_differ(s->dst, OUT, 1));
@@ -158,7 +159,7 @@ TEST_F_TIMEOUT(swap_race, R10_swap_against_moves, PATIENCE)
 		ASSERT_EQ(0, space_open(&s, AREA, UFFD_FEATURE_SIGBUS));
 		ASSERT_EQ(0, make_kind(&s, variant->kind, 0, OUT));
 		ASSERT_EQ(0, space_register_source(&s));
-		race(_metadata, &s, 2 * OUT);
+		race(_metadata, &s, 2 * OUT, 1);
 		/* Reclaim finds all of it where it is now. */
 		EXPECT_EQ(0, page_out(s.src, OUT));
 		EXPECT_STREQ("", pages_differ(s.src, OUT, 1));
@@ -269,7 +270,7 @@ TEST_F_TIMEOUT(tiny_swap, R11_slots_used_again, PATIENCE)
 {
 	struct space *s = &self->space;
 
-	race(_metadata, s, 20 * SLOTS);
+	race(_metadata, s, 20 * SLOTS, 20);
 	expect_counters_right(_metadata, self->rss);
 }
 
@@ -290,7 +291,7 @@ TEST_F_TIMEOUT(tiny_swap, R11_swapoff_against_moves, PATIENCE)
 	struct rival r = { .once = swap_off_and_on, .arg = self->areas.path[0] };
 
 	start(_metadata, &r);
-	race(_metadata, s, 4 * SLOTS);
+	race(_metadata, s, 4 * SLOTS, 4);
 	stop(_metadata, &r);
 	expect_counters_right(_metadata, self->rss);
 }
