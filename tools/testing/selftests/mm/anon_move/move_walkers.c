@@ -230,8 +230,6 @@ TEST_F_TIMEOUT(walkers, reclaim, PATIENCE)
 	TH_LOG("%lu pages scanned", r.hits);
 	/* Some of the pages scanned were ours. */
 	EXPECT_ENGINE(1, "moved_swap", swapped);
-	/* Some of the pages scanned were ours. */
-	EXPECT_ENGINE(1, "moved_swap", swapped);
 	check(_metadata, s, self->counted);
 }
 
