@@ -202,13 +202,17 @@ bool are_folios(const void *addr, size_t pages, size_t folio)
 	return are;
 }
 
+static bool is_kept(__u64 view)
+{
+	return (page_flags(view) & (KPF_ANON | KPF_MMAP | KPF_SWAPCACHE)) == KPF_ANON;
+}
+
 static size_t count_kept(const __u64 *view, size_t pages)
 {
 	size_t i, kept = 0;
 
 	for (i = 0; i < pages; i++)
-		if (view[i] & PM_PRESENT)
-			kept += (frame_flags(view[i] & PM_PFN) & (KPF_ANON | KPF_MMAP)) == KPF_ANON;
+		kept += is_kept(view[i]);
 	return kept;
 }
 
@@ -217,16 +221,17 @@ static size_t count_kept(const __u64 *view, size_t pages)
  * @view: of these pages, when they still were mapped
  * @pages: length of @view
  *
- * Their frames then are anonymous pages that nobody maps, and stay so. The batches
- * in which a CPU collects pages for the LRU lists hold references too; compaction
- * empties them. A frame that has been given to somebody else looks like that for a
- * moment before it is mapped.
+ * Their frames then are anonymous pages that nobody maps, and stay so; their flags
+ * are printed. The batches in which a CPU collects pages for the LRU lists hold
+ * references too; compaction empties them. A frame that has been given to somebody
+ * else looks like that for a moment before it is mapped, and for as long as it
+ * likes after that if the swap cache has it, which then holds the reference.
  *
  * Return: how many such pages there are.
  */
 size_t frames_kept(const __u64 *view, size_t pages)
 {
-	size_t kept = count_kept(view, pages);
+	size_t i, kept = count_kept(view, pages);
 	int tries;
 
 	for (tries = 0; tries < 10 && kept; tries++) {
@@ -234,6 +239,10 @@ size_t frames_kept(const __u64 *view, size_t pages)
 		usleep(10000);
 		kept = count_kept(view, pages);
 	}
+	for (i = 0; kept && i < pages; i++)
+		if (is_kept(view[i]))
+			printf("# frame %#llx is kept, flags %#llx\n", view[i] & PM_PFN,
+			       page_flags(view[i]));
 	return kept;
 }
 
