@@ -19,7 +19,10 @@
 #define ENOUGH	150
 #define FEW	10
 
-/* In turns of spin(), a few instructions. A host that runs both by turns makes a lag of a slice. */
+/*
+ * In turns of spin(), of a few instructions each. Where both CPUs run on one of
+ * the host's, the lag is a time slice of the host, or some.
+ */
 #define STEP_MIN	32
 #define STEP_MAX	(LAG_MAX / 4)
 #define LAG_MAX		(64 << 20)

@@ -54,8 +54,9 @@ static inline void start(struct __test_metadata *_metadata, struct rival *r)
 
 /*
  * Goes on past its rounds until the rival has done something, but not for ever.
- * Where a host runs both CPUs by turns, the rival's turn comes while a move waits
- * for it to flush, and locks that are unfair, as a guest's, it never gets then.
+ * Where both CPUs run on one of the host's, the rival gets it while a move waits
+ * for its flush, with the page tables locked: an unfair lock, as guests have, it
+ * may never get. So the mover sleeps.
  */
 static inline bool goes_on(const struct rival *r, int round, int rounds)
 {
