@@ -299,7 +299,7 @@ static inline bool anon_move_pinned(struct folio *folio)
  */
 static inline void anon_move_reindex(struct anon_move *am, struct folio *folio, unsigned long addr)
 {
-	WRITE_ONCE(folio->index, linear_page_index(am->dst_vma, addr));
+	WRITE_ONCE(folio->index, linear_anon_page_index(am->dst_vma, addr));
 	/* A walker that finds the new anon_vma is not held off by the old one's lock. */
 	smp_wmb();
 	folio_move_anon_rmap(folio, am->dst_vma);

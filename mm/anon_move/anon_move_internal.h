@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Every kernel header the engine includes, and the names that drift between base versions.
+ * Every kernel header the engine includes, the base's own among them, and small readings of entries.
  */
 #ifndef _MM_ANON_MOVE_INTERNAL_H
 #define _MM_ANON_MOVE_INTERNAL_H
@@ -17,25 +17,11 @@
 #include <linux/rwsem.h>
 #include <linux/sched/signal.h>
 #include <linux/swap.h>
-#include <linux/swapops.h>
 #include <linux/userfaultfd_k.h>
 #include <asm/tlbflush.h>
 #include "../internal.h"
 #include "../swap.h"
-
-/*
- * A page table for two locks at once: who has taken the lock must see that the
- * PMD still is @pmdval. Later bases call this pte_offset_map_rw_nolock().
- */
-static inline pte_t *anon_move_map(struct mm_struct *mm, pmd_t *pmd, unsigned long addr,
-				   pmd_t *pmdval, spinlock_t **ptl)
-{
-	pte_t *pte = __pte_offset_map(pmd, addr, pmdval);
-
-	if (likely(pte))
-		*ptl = pte_lockptr(mm, pmdval);
-	return pte;
-}
+#include "base.h"
 
 /* Mapping a page table starts an RCU section that only pte_unmap() tells sparse about. */
 static inline void anon_move_mapped(void)
@@ -80,34 +66,10 @@ static inline pte_t anon_move_pte_add(pte_t pte, u64 step)
 /* PageAnonExclusive() of a page that is not of hugetlbfs, which need not be asked for each. */
 static inline bool anon_move_exclusive(struct page *page)
 {
-	return READ_ONCE(page->flags) & BIT(PG_anon_exclusive);
-}
-
-/* Whether the slot of a swap entry, pinned by its page-table lock, has a folio in the cache. */
-static inline bool anon_move_slot_cached(swp_entry_t entry)
-{
-	struct swap_info_struct *si = swp_swap_info(entry);
-
-	return si && READ_ONCE(si->swap_map[swp_offset(entry)]) & SWAP_HAS_CACHE;
-}
-
-/* That folio with a reference, or an ERR_PTR() while it enters or leaves the cache. */
-static inline struct folio *anon_move_cached_folio(swp_entry_t entry)
-{
-	return filemap_get_folio(swap_address_space(entry), swap_cache_index(entry));
+	return READ_ONCE(*anon_move_page_flags(page)) & BIT(PG_anon_exclusive);
 }
 
 #ifdef CONFIG_PER_VMA_LOCK
-/*
- * Under the mmap_lock nobody can be write-locking a VMA, so the plain rwsem is
- * taken: vma_start_read() may fail there for a sequence number that is stale.
- */
-static inline void anon_move_vma_lock(struct vm_area_struct *vma, int subclass)
-	__acquires(&vma->vm_lock->lock)
-{
-	down_read_nested(&vma->vm_lock->lock, subclass);
-}
-
 /*
  * Odd while the mmap_lock is write-locked, and another number after each time.
  * A base where it is a mere counter, as before 6.12.88, says nothing while the
@@ -117,11 +79,6 @@ static inline unsigned int anon_move_mm_seq(struct mm_struct *mm)
 {
 	/* What the mmap_lock protects is read after it; pairs with mm_lock_seqcount_begin(). */
 	return smp_load_acquire(&mm->mm_lock_seq.sequence);
-}
-
-static inline bool anon_move_vma_contended(struct vm_area_struct *vma)
-{
-	return rwsem_is_contended(&vma->vm_lock->lock);
 }
 #endif
 

@@ -15,8 +15,8 @@ static pmd_t make_moved_pmd(pmd_t pmd, struct vm_area_struct *dst_vma)
 
 	pmd = pmd_mksoft_dirty(pmd_modify(pmd, dst_vma->vm_page_prot));
 	if (!userfaultfd_wp(dst_vma))
-		pmd = pmd_clear_uffd_wp(pmd);
-	if (zero || pmd_uffd_wp(pmd))
+		pmd = pmd_clear_uffd(pmd);
+	if (zero || pmd_uffd(pmd))
 		return pmd;
 	return pmd_mkwrite(pmd, dst_vma);
 }
@@ -30,7 +30,7 @@ static enum anon_move_stop judge_pmd(pmd_t pmd)
 {
 	enum anon_move_stop stop;
 
-	if (is_pmd_migration_entry(pmd))
+	if (pmd_is_migration_entry(pmd))
 		return ANON_MOVE_MIGRATING;
 	/* Split or zapped since the walk looked. */
 	if (!pmd_trans_huge(pmd))

@@ -25,10 +25,10 @@ static DEFINE_PER_CPU(struct anon_move_desk, anon_move_desk) = {
 static pte_t make_moved(pte_t pte, struct vm_area_struct *dst_vma)
 {
 	pte = pte_mksoft_dirty(pte_modify(pte, dst_vma->vm_page_prot));
-	if (pte_uffd_wp(pte)) {
+	if (pte_uffd(pte)) {
 		if (userfaultfd_wp(dst_vma))
 			return pte;
-		pte = pte_clear_uffd_wp(pte);
+		pte = pte_clear_uffd(pte);
 	}
 	return anon_move_pte_special(pte) ? pte : pte_mkwrite(pte, dst_vma);
 }
@@ -144,13 +144,13 @@ static void take_all(struct anon_move *am, struct anon_move_batch *b)
 {
 	unsigned int i, nr;
 
-	arch_enter_lazy_mmu_mode();
+	lazy_mmu_mode_enable();
 	for (i = 0; i < b->max; i += nr) {
 		nr = take(am, b, i);
 		if (!nr)
 			break;
 	}
-	arch_leave_lazy_mmu_mode();
+	lazy_mmu_mode_disable();
 	b->nr = i;
 }
 
@@ -185,7 +185,7 @@ static void install_all(struct anon_move *am, struct anon_move_batch *b)
 	const bool large = b->large;
 	unsigned int nr;
 
-	arch_enter_lazy_mmu_mode();
+	lazy_mmu_mode_enable();
 	for (; moved < end; moved += nr, dst_pte += nr, addr += nr * PAGE_SIZE) {
 		nr = 1;
 		if (pte_none(*moved))
@@ -195,7 +195,7 @@ static void install_all(struct anon_move *am, struct anon_move_batch *b)
 		else
 			set_pte_at(mm, addr, dst_pte, *moved);
 	}
-	arch_leave_lazy_mmu_mode();
+	lazy_mmu_mode_disable();
 }
 
 /*
@@ -232,7 +232,7 @@ static void move_entries(struct anon_move *am, struct anon_move_batch *b)
 static pte_t *map(struct mm_struct *mm, pmd_t *pmd, unsigned long addr, pmd_t *pmdval,
 		  spinlock_t **ptl)
 {
-	return anon_move_should_fail() ? NULL : anon_move_map(mm, pmd, addr, pmdval, ptl);
+	return anon_move_should_fail() ? NULL : pte_offset_map_rw_nolock(mm, pmd, addr, pmdval, ptl);
 }
 
 /*

@@ -8,11 +8,11 @@
 /* Only a swap entry of this mapping alone may move (S1.3); what else there is, stays (O9). */
 static enum anon_move_stop judge_swap(pte_t pte)
 {
-	swp_entry_t entry = pte_to_swp_entry(pte);
+	softleaf_t entry = softleaf_from_pte(pte);
 
-	if (is_migration_entry(entry))
+	if (softleaf_is_migration(entry))
 		return ANON_MOVE_MIGRATING;
-	if (non_swap_entry(entry))
+	if (!softleaf_is_swap(entry))
 		return ANON_MOVE_MARKER;
 	return pte_swp_exclusive(pte) ? ANON_MOVE_DONE : ANON_MOVE_SHARED;
 }
@@ -27,7 +27,7 @@ static unsigned int move_swapped(struct anon_move *am, struct anon_move_batch *b
 		pte_t pte = pte_swp_mksoft_dirty(ptep_get(b->src_pte + i));
 
 		if (!userfaultfd_wp(am->dst_vma))
-			pte = pte_swp_clear_uffd_wp(pte);
+			pte = pte_swp_clear_uffd(pte);
 		pte_clear(mm, anon_move_src(b, i), b->src_pte + i);
 		set_pte_at(mm, anon_move_dst(b, i), b->dst_pte + i, pte);
 		b->desk->moved[i] = __pte(0);
@@ -38,7 +38,7 @@ static unsigned int move_swapped(struct anon_move *am, struct anon_move_batch *b
 
 /* Are the @nr entries from @i on those of the folio in slots @first and on, and may all move? */
 static bool all_follow(const struct anon_move_batch *b, unsigned int i,
-		       swp_entry_t first, unsigned int nr)
+		       softleaf_t first, unsigned int nr)
 {
 	unsigned int k;
 
@@ -47,8 +47,8 @@ static bool all_follow(const struct anon_move_batch *b, unsigned int i,
 	for (k = 0; k < nr; k++) {
 		pte_t pte = ptep_get(b->src_pte + i + k);
 
-		if (!is_swap_pte(pte) || !pte_swp_exclusive(pte) ||
-		    pte_to_swp_entry(pte).val != first.val + k ||
+		if (pte_none(pte) || pte_present(pte) || !pte_swp_exclusive(pte) ||
+		    softleaf_from_pte(pte).val != first.val + k ||
 		    !pte_none(ptep_get(b->dst_pte + i + k)))
 			return false;
 	}
@@ -62,7 +62,7 @@ static bool all_follow(const struct anon_move_batch *b, unsigned int i,
  * 0 if it has more than can.
  */
 static unsigned int entries_to_move(const struct anon_move_batch *b, unsigned int i,
-				    struct folio *folio, swp_entry_t entry)
+				    struct folio *folio, softleaf_t entry)
 {
 	unsigned int nr = folio_nr_pages(folio);
 
@@ -75,7 +75,7 @@ static unsigned int entries_to_move(const struct anon_move_batch *b, unsigned in
 static unsigned int move_locked(struct anon_move *am, struct anon_move_batch *b,
 				unsigned int i, struct folio *folio)
 {
-	unsigned int nr = entries_to_move(b, i, folio, pte_to_swp_entry(ptep_get(b->src_pte + i)));
+	unsigned int nr = entries_to_move(b, i, folio, softleaf_from_pte(ptep_get(b->src_pte + i)));
 
 	if (!nr) {
 		folio_get(folio);
@@ -122,7 +122,7 @@ static unsigned int move_cached(struct anon_move *am, struct anon_move_batch *b,
 unsigned int anon_move_swap(struct anon_move *am, struct anon_move_batch *b,
 			    unsigned int i, pte_t pte)
 {
-	swp_entry_t entry = pte_to_swp_entry(pte);
+	softleaf_t entry = softleaf_from_pte(pte);
 	enum anon_move_stop stop = judge_swap(pte);
 	struct folio *folio;
 	unsigned int nr;
@@ -133,7 +133,7 @@ unsigned int anon_move_swap(struct anon_move *am, struct anon_move_batch *b,
 		return move_swapped(am, b, i, 1);
 	folio = anon_move_cached_folio(entry);
 	/* A slot being read past the cache, or being given back: soon over. */
-	if (IS_ERR(folio))
+	if (!folio)
 		return anon_move_end(b, ANON_MOVE_LOCKED);
 	nr = move_cached(am, b, i, folio);
 	folio_put(folio);

@@ -62,13 +62,14 @@ static bool vma_has(const struct vm_area_struct *vma, unsigned long addr)
  * What lock_vma_under_rcu() does with a VMA once it has found it, and without
  * a second try: the mmap_lock is there for that.
  */
-static struct vm_area_struct *lock_one(struct vm_area_struct *vma, unsigned long addr)
+static struct vm_area_struct *lock_one(struct mm_struct *mm, struct vm_area_struct *vma,
+				       unsigned long addr)
 {
 	/* May be that of another move, or changing; what counts is what is found below. */
 	if (!vma || !data_race(vma_has(vma, addr)) || anon_move_should_fail() ||
-	    !vma_start_read(vma))
+	    !anon_move_vma_trylock(mm, vma))
 		return NULL;
-	if (likely(!vma->detached && vma_has(vma, addr)))
+	if (likely(vma_has(vma, addr)))
 		return vma;
 	vma_end_read(vma);
 	return NULL;
@@ -83,7 +84,7 @@ static bool lock_both(struct anon_move *am)
 {
 	const struct anon_move_request *req = am->req;
 
-	am->dst_vma = lock_one(am->dst_vma, req->dst);
+	am->dst_vma = lock_one(req->mm, am->dst_vma, req->dst);
 	if (!am->dst_vma)
 		return false;
 	/* Who faults at it first, with the mmap_lock, may just be setting it. */
@@ -91,7 +92,7 @@ static bool lock_both(struct anon_move *am)
 		if (vma_has(am->dst_vma, req->src))
 			am->src_vma = am->dst_vma;
 		else
-			am->src_vma = lock_one(am->src_vma, req->src);
+			am->src_vma = lock_one(req->mm, am->src_vma, req->src);
 		if (am->src_vma)
 			return true;
 	}
@@ -119,6 +120,17 @@ static bool lock_under_rcu(struct anon_move *am)
 	return locked;
 }
 
+/* With the mmap_lock held, so that no writer can be between them: one lock class twice (R6). */
+static int lock_nested(struct anon_move *am)
+{
+	if (!anon_move_vma_lock(am->dst_vma, 0))
+		return -EAGAIN;
+	if (am->src_vma == am->dst_vma || anon_move_vma_lock(am->src_vma, SINGLE_DEPTH_NESTING))
+		return 0;
+	vma_end_read(am->dst_vma);
+	return -EAGAIN;
+}
+
 static int lock_found(struct anon_move *am)
 {
 	int error;
@@ -128,12 +140,8 @@ static int lock_found(struct anon_move *am)
 
 	mmap_read_lock(am->req->mm);
 	error = find_vmas(am);
-	if (!error) {
-		anon_move_vma_lock(am->dst_vma, 0);
-		/* The same lock class twice; no writer can be between them (R6). */
-		if (am->src_vma != am->dst_vma)
-			anon_move_vma_lock(am->src_vma, SINGLE_DEPTH_NESTING);
-	}
+	if (!error)
+		error = lock_nested(am);
 	mmap_read_unlock(am->req->mm);
 	return error;
 }

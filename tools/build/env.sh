@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 # What every script of the build agrees on: paths, the base kernel, how to complain. Sourced, never run.
+# BASE says which of the base kernels in patches/; it may come from the environment or make's command line.
 
 set -euo pipefail
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/anon_move
-BUILD=$TOP/build
-TREE=$BUILD/linux
-BASE_PACKAGE=linux-source-6.12
+BASES=$(cd "$TOP/patches" && echo *)
+# The suite of Debian that has a base's source where this machine's own suites need not; the others are just installed.
+declare -A SUITE=([7.3]=trixie-backports)
 JOBS=${JOBS:-$(nproc)}
 
 # Compiled objects survive the checkout: a fresh clone finds them by content, whatever its path.
@@ -18,11 +19,42 @@ export KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 1970' KBUILD_BUILD_USER=a
 say() { printf '%s\n' ">> $*" >&2; }
 die() { printf '%s\n' "${0##*/}: $*" >&2; exit 1; }
 
-# Every file of the overlay that belongs in a kernel tree, relative to the top of both.
+# The base whose series fits somebody's own tree; if none does, the default, so that what does not fit is told.
+base_of() {
+	local base
+
+	for base in $BASES; do
+		cat "$TOP/patches/$base"/*.patch | patch -d "$1" -p1 -F0 -fs --dry-run >/dev/null 2>&1 && break
+		base=6.12
+	done
+	echo "$base"
+}
+
+[ -n "${BASE:-}" ] || [ -z "${KSRC:-}" ] || BASE=$(base_of "$KSRC")
+export BASE=${BASE:-6.12}
+[ -f "$TOP/patches/$BASE/series" ] || die "there is no base '$BASE'; BASE may be ${BASES// /, }"
+PATCHES=$TOP/patches/$BASE
+BUILD=$TOP/build/$BASE
+TREE=$BUILD/linux
+BASE_PACKAGE=linux-source-$BASE
+
+# Where a file of ours lies in a kernel tree: each base has a header of its own, and all trees know it by one name.
+in_tree() { sed "s|mm/anon_move/base-${BASE//./\\.}\.h|mm/anon_move/base.h|g"; }
+OTHER_BASES=()
+for other in $BASES; do [ "$other" = "$BASE" ] || OTHER_BASES+=(":!mm/anon_move/base-$other.h"); done
+
+# Every file of the overlay that belongs in this base's tree, relative to the top of the checkout.
 overlay_files() {
 	git -C "$TOP" ls-files --cached --others --exclude-standard --deduplicate -- \
-		fs mm include Documentation tools/testing/selftests |
+		fs mm include Documentation tools/testing/selftests "${OTHER_BASES[@]}" |
 		while read -r file; do [ ! -e "$TOP/$file" ] || printf '%s\n' "$file"; done
+}
+
+# The fragments of tools/vm/configs that are named, behind those that every kernel of this base has.
+config_fragments() {
+	local name
+
+	for name in guest "base-$BASE" "$@"; do cat "$TOP/tools/vm/configs/$name.config"; done
 }
 
 # The pristine base: KSRC when given, else the unpacked Debian package.
@@ -32,6 +64,6 @@ base_dir() {
 		[ ! -e "$KSRC/include/config" ] || die "KSRC=$KSRC was built in place; run 'make mrproper' there first"
 		(cd "$KSRC" && pwd)
 	else
-		printf '%s\n' "$CACHE/$BASE_PACKAGE-$(dpkg-query -W -f '${Version}' "$BASE_PACKAGE")"
+		"$TOP/tools/build/source"
 	fi
 }

@@ -49,7 +49,7 @@ static void expect_whole(struct kunit *test, unsigned int i, struct folio *folio
 		KUNIT_EXPECT_TRUE(test, pte_none(m->src[i + k]));
 	KUNIT_EXPECT_EQ(test, folio_pfn(folio), pte_pfn(m->desk.moved[i]));
 	KUNIT_EXPECT_EQ(test, folio->index,
-			linear_page_index(&m->dst_vma, MADE_UP_DST + i * PAGE_SIZE));
+			linear_anon_page_index(&m->dst_vma, MADE_UP_DST + i * PAGE_SIZE));
 	KUNIT_EXPECT_TRUE(test, m->b.large);
 	KUNIT_EXPECT_TRUE(test, folio_test_locked(folio));
 	folio_unlock(folio);
@@ -93,10 +93,10 @@ static void O1_one_page_that_is_shared_keeps_it_from_moving_whole(struct kunit *
 {
 	struct folio *folio = large_at(test, 4);
 
-	clear_bit(PG_anon_exclusive, &folio_page(folio, 2)->flags);
+	clear_bit(PG_anon_exclusive, anon_move_page_flags(folio_page(folio, 2)));
 	expect_to_be_split(test, 4, folio);
 	folio_lock(folio);
-	clear_bit(PG_anon_exclusive, &folio_page(folio, 0)->flags);
+	clear_bit(PG_anon_exclusive, anon_move_page_flags(folio_page(folio, 0)));
 	expect_to_be_split(test, 4, folio);
 }
 
@@ -128,7 +128,7 @@ static void R18_unlike_write_protection_keeps_it_from_moving_whole(struct kunit 
 
 	if (!IS_ENABLED(CONFIG_HAVE_ARCH_USERFAULTFD_WP))
 		kunit_skip(test, "entries have no uffd-wp bit here");
-	m->src[6] = pte_mkuffd_wp(m->src[6]);
+	m->src[6] = pte_mkuffd(m->src[6]);
 	expect_to_be_split(test, 4, folio);
 }
 

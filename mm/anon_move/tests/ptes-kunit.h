@@ -71,14 +71,14 @@ static void R2_the_zero_page_stays_read_only(struct kunit *test)
 static void R18_write_protection_follows_the_destination(struct kunit *test)
 {
 	struct made_up *m = test->priv;
-	pte_t pte = pte_mkuffd_wp(pfn_pte(5, PAGE_READONLY));
+	pte_t pte = pte_mkuffd(pfn_pte(5, PAGE_READONLY));
 
 	if (!IS_ENABLED(CONFIG_HAVE_ARCH_USERFAULTFD_WP))
 		kunit_skip(test, "entries have no uffd-wp bit here");
-	KUNIT_EXPECT_FALSE(test, pte_uffd_wp(make_moved(pte, &m->dst_vma)));
+	KUNIT_EXPECT_FALSE(test, pte_uffd(make_moved(pte, &m->dst_vma)));
 	KUNIT_EXPECT_TRUE(test, pte_write(make_moved(pte, &m->dst_vma)));
 	vm_flags_init(&m->dst_vma, MADE_UP_FLAGS | VM_UFFD_WP);
-	KUNIT_EXPECT_TRUE(test, pte_uffd_wp(make_moved(pte, &m->dst_vma)));
+	KUNIT_EXPECT_TRUE(test, pte_uffd(make_moved(pte, &m->dst_vma)));
 	KUNIT_EXPECT_FALSE(test, pte_write(make_moved(pte, &m->dst_vma)));
 }
 
@@ -104,7 +104,7 @@ static void the_desk_says_what_make_moved_says(struct kunit *test)
 static void the_desk_forgets_another_destination(struct kunit *test)
 {
 	struct made_up *m = test->priv;
-	pte_t pte = pte_mkuffd_wp(pfn_pte(5, PAGE_READONLY));
+	pte_t pte = pte_mkuffd(pfn_pte(5, PAGE_READONLY));
 
 	prepare_desk(&m->desk, &m->dst_vma);
 	anon_move_moved(&m->desk, &m->dst_vma, pte, 5);
@@ -134,7 +134,7 @@ static void an_exclusive_page_is_taken(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, pte_none(m->src[3]));
 	KUNIT_EXPECT_EQ(test, folio_pfn(folio), pte_pfn(m->desk.moved[3]));
 	KUNIT_EXPECT_EQ(test, folio->index,
-			linear_page_index(&m->dst_vma, MADE_UP_DST + 3 * PAGE_SIZE));
+			linear_anon_page_index(&m->dst_vma, MADE_UP_DST + 3 * PAGE_SIZE));
 	KUNIT_EXPECT_TRUE(test, m->b.flush);
 	KUNIT_EXPECT_FALSE(test, folio_test_locked(folio));
 	KUNIT_EXPECT_EQ(test, 1, folio_ref_count(folio));

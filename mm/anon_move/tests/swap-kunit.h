@@ -118,7 +118,7 @@ static void R10_the_folio_is_reindexed_with_its_entries(struct kunit *test)
 	folio->swap = swp_entry(0, 8);
 	KUNIT_EXPECT_EQ(test, 4, move_cached(&m->am, &m->b, 4, folio));
 	KUNIT_EXPECT_EQ(test, folio->index,
-			linear_page_index(&m->dst_vma, MADE_UP_DST + 4 * PAGE_SIZE));
+			linear_anon_page_index(&m->dst_vma, MADE_UP_DST + 4 * PAGE_SIZE));
 	KUNIT_EXPECT_TRUE(test, pte_none(m->src[7]));
 	KUNIT_EXPECT_FALSE(test, folio_test_locked(folio));
 	folio->swap.val = 0;

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Linux 6.12 under the names of later kernels, and what locks a VMA there.
+ */
+#ifndef _MM_ANON_MOVE_BASE_H
+#define _MM_ANON_MOVE_BASE_H
+
+#include <linux/swapops.h>
+
+/* One bit of an entry, which means write-protection only: there is no other mode of userfaultfd yet. */
+#define pte_uffd(pte)			pte_uffd_wp(pte)
+#define pte_mkuffd(pte)			pte_mkuffd_wp(pte)
+#define pte_clear_uffd(pte)		pte_clear_uffd_wp(pte)
+#define pte_swp_uffd(pte)		pte_swp_uffd_wp(pte)
+#define pte_swp_mkuffd(pte)		pte_swp_mkuffd_wp(pte)
+#define pte_swp_clear_uffd(pte)		pte_swp_clear_uffd_wp(pte)
+#define pmd_uffd(pmd)			pmd_uffd_wp(pmd)
+#define pmd_mkuffd(pmd)			pmd_mkuffd_wp(pmd)
+#define pmd_clear_uffd(pmd)		pmd_clear_uffd_wp(pmd)
+#define userfaultfd_rwp(vma)		false
+
+/* What is neither present nor none. */
+typedef swp_entry_t softleaf_t;
+#define softleaf_from_pte(pte)		pte_to_swp_entry(pte)
+#define softleaf_is_migration(entry)	is_migration_entry(entry)
+#define softleaf_is_swap(entry)		(!non_swap_entry(entry))
+#define pmd_is_migration_entry(pmd)	is_pmd_migration_entry(pmd)
+#define pmd_is_device_private_entry(pmd) false
+
+#define linear_anon_page_index(vma, addr) linear_page_index(vma, addr)
+#define lazy_mmu_mode_enable()		arch_enter_lazy_mmu_mode()
+#define lazy_mmu_mode_disable()		arch_leave_lazy_mmu_mode()
+
+static inline unsigned long *anon_move_page_flags(struct page *page)
+{
+	return &page->flags;
+}
+
+/*
+ * A page table for two locks at once: who has taken the lock must see that the
+ * PMD still is @pmdval.
+ */
+static inline pte_t *pte_offset_map_rw_nolock(struct mm_struct *mm, pmd_t *pmd, unsigned long addr,
+					      pmd_t *pmdval, spinlock_t **ptl)
+{
+	pte_t *pte = __pte_offset_map(pmd, addr, pmdval);
+
+	if (likely(pte))
+		*ptl = pte_lockptr(mm, pmdval);
+	return pte;
+}
+
+/* Whether the slot of a swap entry, pinned by its page-table lock, has a folio in the cache. */
+static inline bool anon_move_slot_cached(swp_entry_t entry)
+{
+	struct swap_info_struct *si = swp_swap_info(entry);
+
+	return si && READ_ONCE(si->swap_map[swp_offset(entry)]) & SWAP_HAS_CACHE;
+}
+
+/* That folio with a reference, or NULL while it enters or leaves the cache. */
+static inline struct folio *anon_move_cached_folio(swp_entry_t entry)
+{
+	struct folio *folio = filemap_get_folio(swap_address_space(entry), swap_cache_index(entry));
+
+	return IS_ERR(folio) ? NULL : folio;
+}
+
+#ifdef CONFIG_PER_VMA_LOCK
+/*
+ * Under the mmap_lock nobody can be write-locking a VMA, so the plain rwsem is
+ * taken: vma_start_read() may fail there for a sequence number that is stale.
+ */
+static inline bool anon_move_vma_lock(struct vm_area_struct *vma, int subclass)
+{
+	down_read_nested(&vma->vm_lock->lock, subclass);
+	return true;
+}
+
+/* A VMA that was found in this RCU section: none is freed, nor used again, before it ends. */
+static inline bool anon_move_vma_trylock(struct mm_struct *mm, struct vm_area_struct *vma)
+{
+	if (!vma_start_read(vma))
+		return false;
+	if (likely(!vma->detached))
+		return true;
+	vma_end_read(vma);
+	return false;
+}
+
+static inline bool anon_move_vma_contended(struct vm_area_struct *vma)
+{
+	return rwsem_is_contended(&vma->vm_lock->lock);
+}
+#endif
+
+#endif /* _MM_ANON_MOVE_BASE_H */
