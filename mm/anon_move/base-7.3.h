@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What Linux 7.3 does in a way of its own: page flags, the swap cache, and locking a VMA.
+ */
+#ifndef _MM_ANON_MOVE_BASE_H
+#define _MM_ANON_MOVE_BASE_H
+
+#include <linux/leafops.h>
+
+static inline unsigned long *anon_move_page_flags(struct page *page)
+{
+	return &page->flags.f;
+}
+
+/* Whether the slot of a swap entry, pinned by its page-table lock, has a folio in the cache. */
+static inline bool anon_move_slot_cached(softleaf_t entry)
+{
+	return swap_cache_has_folio(entry);
+}
+
+/* That folio with a reference, or NULL while it enters or leaves the cache. */
+static inline struct folio *anon_move_cached_folio(softleaf_t entry)
+{
+	return swap_cache_get_folio(entry);
+}
+
+#ifdef CONFIG_PER_VMA_LOCK
+/*
+ * Under the mmap_lock nobody can be write-locking a VMA; what may fail is a
+ * reference count that is at its limit.
+ */
+static inline bool anon_move_vma_lock(struct vm_area_struct *vma, int subclass)
+{
+	return vma_start_read_locked_nested(vma, subclass);
+}
+
+/*
+ * A VMA that was found in this RCU section. It may have been freed and be
+ * another mm's by now, which is found out once it is locked. A failure ends
+ * the section, and here begins another: nothing found in the old one may be
+ * followed any more.
+ */
+static inline bool anon_move_vma_trylock(struct mm_struct *mm, struct vm_area_struct *vma)
+{
+	if (likely(!IS_ERR_OR_NULL(vma_start_read(mm, vma))))
+		return true;
+	rcu_read_lock();
+	return false;
+}
+
+/* Set by a writer before he sleeps, and no reader gets in from then on. */
+static inline bool anon_move_vma_contended(struct vm_area_struct *vma)
+{
+	return refcount_read(&vma->vm_refcnt) & VM_REFCNT_EXCLUDE_READERS_FLAG;
+}
+#endif
+
+#endif /* _MM_ANON_MOVE_BASE_H */
