@@ -124,7 +124,6 @@ struct anon_move_desk {
  * @mixed: its entries differed
  * @desk: of the CPU that the batch runs on
  * @stop: why the batch ended before its last entry
- * @anon_vma: write-locked (its root), NULL if it need not be; see anon_move_lock_rmap()
  * @range: mmu notifier range over the source
  * @dst_ptl: page-table lock of the destination
  * @src_ptl: page-table lock of the source; may be @dst_ptl
@@ -145,7 +144,6 @@ struct anon_move_batch {
 	bool mixed;
 	struct anon_move_desk *desk;
 	enum anon_move_stop stop;
-	struct anon_vma *anon_vma;
 	struct mmu_notifier_range range;
 	spinlock_t *dst_ptl; /* may be src_ptl */
 	spinlock_t *src_ptl; /* taken with dst_ptl, in address order */
@@ -214,58 +212,17 @@ static inline enum anon_move_stop anon_move_judge(struct folio *folio, struct pa
 }
 
 /**
- * anon_move_lock_rmap() - keep out who walks the reverse map of a folio unlocked
- * @am: the move
- * @b: the batch
- *
- * Between a batch's first entry and its last, folios say that they are where
- * they are not mapped yet. Nobody notices whose walk begins with the folio
- * lock; with CONFIG_RMAP_WALKERS_LOCK_FOLIO that is everybody, and no lock is
- * taken here. In other bases folio_referenced(), page_idle, DAMON and
- * kill_procs_now() walk without it. Every anon_vma of the source VMA has the same root, so one lock
- * then serves all of its folios.
- *
- * Context: VMAs read-locked; may sleep.
- */
-static inline void anon_move_lock_rmap(struct anon_move *am, struct anon_move_batch *b)
-{
-	if (!IS_ENABLED(CONFIG_ANON_MOVE_LOCK_ANON_VMA))
-		return;
-	/* A fault under the VMA lock may set it at any time, but only once. */
-	b->anon_vma = READ_ONCE(am->src_vma->anon_vma);
-	if (b->anon_vma)
-		anon_vma_lock_write(b->anon_vma);
-}
-
-static inline void anon_move_unlock_rmap(struct anon_move_batch *b)
-{
-	if (IS_ENABLED(CONFIG_ANON_MOVE_LOCK_ANON_VMA) && b->anon_vma)
-		anon_vma_unlock_write(b->anon_vma);
-}
-
-/* False for a page faulted in after the batch had found no anon_vma to lock. */
-static inline bool anon_move_rmap_locked(const struct anon_move_batch *b)
-{
-	return !IS_ENABLED(CONFIG_ANON_MOVE_LOCK_ANON_VMA) || b->anon_vma;
-}
-
-/**
  * anon_move_lock() - lock a folio that may move
  * @am: the move; @am->folio is set if there is a folio to wait for
- * @b: the batch
  * @folio: the folio
  *
  * The entry keeps a mapped folio alive: no reference is needed.
  *
  * Context: the source's page-table lock.
- * Return: %ANON_MOVE_DONE with the folio locked, %ANON_MOVE_RACED or
- *	   %ANON_MOVE_LOCKED.
+ * Return: %ANON_MOVE_DONE with the folio locked, or %ANON_MOVE_LOCKED.
  */
-static inline enum anon_move_stop anon_move_lock(struct anon_move *am, struct anon_move_batch *b,
-						 struct folio *folio)
+static inline enum anon_move_stop anon_move_lock(struct anon_move *am, struct folio *folio)
 {
-	if (!anon_move_rmap_locked(b))
-		return ANON_MOVE_RACED;
 	if (likely(!anon_move_should_fail() && folio_trylock(folio)))
 		return ANON_MOVE_DONE;
 	return anon_move_busy(am, folio);
@@ -300,8 +257,6 @@ static inline bool anon_move_pinned(struct folio *folio)
 static inline void anon_move_reindex(struct anon_move *am, struct folio *folio, unsigned long addr)
 {
 	WRITE_ONCE(folio->index, linear_anon_page_index(am->dst_vma, addr));
-	/* A walker that finds the new anon_vma is not held off by the old one's lock. */
-	smp_wmb();
 	folio_move_anon_rmap(folio, am->dst_vma);
 }
 

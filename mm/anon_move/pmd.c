@@ -75,7 +75,7 @@ static enum anon_move_stop move_locked(struct anon_move *am, struct anon_move_ba
 	stop = judge_pmd(pmd);
 	/* Nothing about the huge zero page depends on where it is mapped: no lock (R2, R16). */
 	if (!stop && !zero)
-		stop = anon_move_lock(am, b, pmd_folio(pmd));
+		stop = anon_move_lock(am, pmd_folio(pmd));
 	if (stop)
 		return stop;
 

@@ -112,7 +112,7 @@ static unsigned int take_present(struct anon_move *am, struct anon_move_batch *b
 	folio = page_folio(page);
 	stop = anon_move_judge(folio, page);
 	if (likely(!stop))
-		stop = anon_move_lock(am, b, folio);
+		stop = anon_move_lock(am, folio);
 	if (unlikely(stop))
 		return anon_move_end(b, stop);
 	if (unlikely(folio_test_large(folio)))

@@ -42,8 +42,7 @@ const struct anon_move_stop_info anon_move_stop_info[ANON_MOVE_NR_STOPS] = {
  * The notifier may sleep, so it comes before any page table is mapped
  * (REGRESSIONS V4).
  *
- * Context: VMAs read-locked; may sleep; on exit the reverse map is locked, see
- *	    anon_move_lock_rmap().
+ * Context: VMAs read-locked; may sleep.
  */
 void anon_move_batch_begin(struct anon_move *am, struct anon_move_batch *b)
 {
@@ -51,7 +50,6 @@ void anon_move_batch_begin(struct anon_move *am, struct anon_move_batch *b)
 	mmu_notifier_range_init(&b->range, MMU_NOTIFY_CLEAR, 0, am->req->mm,
 				b->src, b->src + b->size);
 	mmu_notifier_invalidate_range_start(&b->range);
-	anon_move_lock_rmap(am, b);
 }
 
 /**
@@ -63,7 +61,6 @@ void anon_move_batch_begin(struct anon_move *am, struct anon_move_batch *b)
  */
 void anon_move_batch_end(struct anon_move *am, struct anon_move_batch *b)
 {
-	anon_move_unlock_rmap(b);
 	mmu_notifier_invalidate_range_end(&b->range);
 
 	am->done += b->nr * PAGE_SIZE;

@@ -57,7 +57,6 @@ static inline int made_up_init(struct kunit *test)
 	m->b = (struct anon_move_batch){
 		.dst = MADE_UP_DST, .src = MADE_UP_SRC, .dst_pte = m->dst, .src_pte = m->src,
 		.size = MADE_UP_ENTRIES * PAGE_SIZE, .max = MADE_UP_ENTRIES, .desk = &m->desk,
-		.anon_vma = &m->anon_vma,
 	};
 	test->priv = m;
 	return 0;

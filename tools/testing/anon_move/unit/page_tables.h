@@ -13,7 +13,6 @@
 #include <linux/anon_move.h>
 
 #define CONFIG_TRANSPARENT_HUGEPAGE	1
-#define CONFIG_ANON_MOVE_LOCK_ANON_VMA	0
 
 #define MAX_PTRS_PER_PTE	8
 #define PMD_SIZE		(MAX_PTRS_PER_PTE * PAGE_SIZE)
@@ -29,7 +28,6 @@
 #define data_race(x)		(x) /* the test has one thread */
 #define WRITE_ONCE(x, value)	((x) = (value))
 #define smp_mb()
-#define smp_wmb()
 #define cond_resched()
 #define fatal_signal_pending(task) ((task)->killed)
 
@@ -122,8 +120,6 @@ bool folio_trylock(struct folio *folio);
 bool folio_maybe_dma_pinned(struct folio *folio);
 unsigned long folio_pfn(struct folio *folio);
 void folio_move_anon_rmap(struct folio *folio, struct vm_area_struct *vma);
-pgoff_t linear_page_index(struct vm_area_struct *vma, unsigned long addr);
-void anon_vma_lock_write(struct anon_vma *anon_vma);
-void anon_vma_unlock_write(struct anon_vma *anon_vma);
+pgoff_t linear_anon_page_index(struct vm_area_struct *vma, unsigned long addr);
 
 #endif /* _MM_ANON_MOVE_INTERNAL_H */
