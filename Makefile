@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 # The two commands, `make run` and `make test`, and the smaller steps they are made of. `make help` lists them.
+# BASE=7.3 on the command line takes another base kernel than 6.12.
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup tree kernel debug-kernel anon-vma-kernel bench-kernel kcsan-kernel cov-kernel selftests run bench bench-docs test check check-debug soak check-race cov mutants lint check-configs patch clean
+.PHONY: help setup tree kernel debug-kernel bench-kernel kcsan-kernel cov-kernel selftests run bench bench-docs test test-long check check-debug soak check-race cov mutants lint check-configs patch clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -11,14 +12,17 @@ help: ## list the targets
 run: kernel selftests ## build, boot a guest, move 256 MiB with each of three movers, compare collectors, print tables
 	@tools/anon_move/run
 
-bench: kernel bench-kernel selftests ## what moving costs, row by row, by each mover: tables and build/bench.json; BENCH=ROW for one
+bench: kernel bench-kernel selftests ## what moving costs, row by row, by each mover: tables and build/BASE/bench.json; BENCH=ROW for one
 	@tools/anon_move/bench $(BENCH)
 
-bench-docs: setup ## draw the chart and write the tables of Documentation/mm/anon_move-bench.* from build/bench.json
+bench-docs: setup ## draw the chart and write the tables of Documentation/mm/anon_move-bench.* from build/BASE/bench.json
 	@tools/anon_move/bench-docs
 
-test: setup kernel debug-kernel anon-vma-kernel kcsan-kernel selftests ## everything: lint, compile tests, guests with and without debugging
-	@tools/testing/anon_move/run-tests
+test: ## lint, compile tests, guests with and without debugging, on both bases (with BASE=... on one)
+	@tools/testing/anon_move/test $(BASE)
+
+test-long: ## what takes longer: the collector on every backend, noise, data races, the series patch by patch
+	@tools/testing/anon_move/test --long $(BASE)
 
 check: setup kernel selftests ## before a commit, in minutes: lint, unit tests, selftests and stress on the release kernel
 	@tools/testing/anon_move/run-tests lint unit selftests stress
@@ -41,7 +45,7 @@ soak: kernel debug-kernel selftests ## stress both kernels for hours: make soak 
 setup: ## install the Debian packages that all the rest needs
 	@tools/build/setup
 
-tree: setup ## make build/linux, the patched kernel tree
+tree: setup ## make build/BASE/linux, the patched kernel tree
 	@tools/build/tree
 
 kernel: setup ## build the release kernel
@@ -49,9 +53,6 @@ kernel: setup ## build the release kernel
 
 debug-kernel: setup ## build the kernel with KASAN, lockdep and the other checkers
 	@tools/build/kernel debug >/dev/null
-
-anon-vma-kernel: setup ## build the engine for bases where not every rmap walker locks the folio
-	@tools/build/kernel anon-vma >/dev/null
 
 bench-kernel: setup ## build the release kernel with JUMP_LABEL, to measure with
 	@tools/build/kernel bench >/dev/null
@@ -71,7 +72,7 @@ lint: setup ## checkpatch --strict, sparse, W=1, kernel-doc, codespell: silent w
 check-configs: setup ## compile under the configurations that no guest boots, and with clang
 	@tools/build/check-configs
 
-patch: tree ## write build/series, the whole thing as patches for git am
+patch: tree ## write build/BASE/series, the whole thing as patches for git am
 	@tools/build/patch
 
 clean: ## remove build/; what is cached outside stays
