@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Every kernel header the engine includes, the base's own among them, and small readings of entries.
+ * Every kernel header the engine includes, also the base's own, and small readings of entries.
  */
 #ifndef _MM_ANON_MOVE_INTERNAL_H
 #define _MM_ANON_MOVE_INTERNAL_H

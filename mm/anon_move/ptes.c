@@ -232,7 +232,9 @@ static void move_entries(struct anon_move *am, struct anon_move_batch *b)
 static pte_t *map(struct mm_struct *mm, pmd_t *pmd, unsigned long addr, pmd_t *pmdval,
 		  spinlock_t **ptl)
 {
-	return anon_move_should_fail() ? NULL : pte_offset_map_rw_nolock(mm, pmd, addr, pmdval, ptl);
+	if (anon_move_should_fail())
+		return NULL;
+	return pte_offset_map_rw_nolock(mm, pmd, addr, pmdval, ptl);
 }
 
 /*
