@@ -91,6 +91,24 @@ static pmd_t pmd_or_none(pmd_t *pmd)
 	return pmd ? pmdp_get_lockless(pmd) : __pmd(0);
 }
 
+/*
+ * None also is, for a moment, a huge zero page that is being split and a pinned
+ * huge page that is being put back, both under this lock; what a collapse takes
+ * away without it, it does with the VMA write-locked (O15).
+ */
+static pmd_t settled_pmd(struct mm_struct *mm, pmd_t *pmdp)
+{
+	pmd_t pmd = pmd_or_none(pmdp);
+	spinlock_t *ptl; /* of @pmdp */
+
+	if (!pmdp || !pmd_none(pmd))
+		return pmd;
+	ptl = pmd_lock(mm, pmdp);
+	pmd = pmdp_get_lockless(pmdp);
+	spin_unlock(ptl);
+	return pmd;
+}
+
 static void pass_holes(struct anon_move *am, unsigned long size)
 {
 	am->done += size;
@@ -98,14 +116,18 @@ static void pass_holes(struct anon_move *am, unsigned long size)
 }
 
 /*
- * Nothing is mapped in the source for @b->size bytes. That makes no page table
- * for the destination (O4), but an occupied destination is still an error.
+ * Nothing seems to be mapped in the source for @b->size bytes. That makes no page
+ * table for the destination (O4), but an occupied destination is still an error.
  */
 static enum anon_move_stop step_hole(struct anon_move *am, struct anon_move_batch *b)
 {
-	pmd_t pmd = pmd_or_none(b->dst_pmd);
+	struct mm_struct *mm = am->req->mm;
 	long nr = b->size >> PAGE_SHIFT;
+	pmd_t pmd;
 
+	if (!pmd_none(settled_pmd(mm, b->src_pmd)))
+		return ANON_MOVE_RACED;
+	pmd = settled_pmd(mm, b->dst_pmd);
 	/* The base looks at the source's PUD, then the destination, then the source's PMD. */
 	if (b->src_pmd && anon_move_pmd_huge(pmd))
 		return ANON_MOVE_EXISTS;
@@ -114,7 +136,7 @@ static enum anon_move_stop step_hole(struct anon_move *am, struct anon_move_batc
 	if (anon_move_pmd_huge(pmd))
 		return ANON_MOVE_EXISTS;
 	if (!pmd_none(pmd))
-		nr = leading_none(am->req->mm, b->dst_pmd, b->dst, b->size);
+		nr = leading_none(mm, b->dst_pmd, b->dst, b->size);
 	if (nr < 0)
 		return ANON_MOVE_RACED;
 	pass_holes(am, nr * PAGE_SIZE);
@@ -148,7 +170,7 @@ static bool pass_leading_holes(struct anon_move *am, struct anon_move_batch *b)
 {
 	long holes;
 
-	if (!pmd_none(pmd_or_none(b->dst_pmd)))
+	if (!pmd_none(settled_pmd(am->req->mm, b->dst_pmd)))
 		return false;
 	holes = leading_none(am->req->mm, b->src_pmd, b->src, b->size);
 	if (holes <= 0)

@@ -4,6 +4,7 @@
  */
 #ifdef CONFIG_ANON_MOVE_KUNIT_TEST
 
+#include <linux/pgalloc.h>
 #include "made_up.h"
 
 static void every_stop_has_a_name_and_an_errno(struct kunit *test)
@@ -74,15 +75,30 @@ static void a_hole_is_an_error_unless_allowed(struct kunit *test)
 }
 
 #ifdef CONFIG_TRANSPARENT_HUGEPAGE
+static void free_table(void *table)
+{
+	pmd_free(NULL, table);
+}
+
+/* In a table, because its lock is taken. That of init_mm need not have any. */
+static pmd_t *made_up_none(struct kunit *test)
+{
+	pmd_t *table = pmd_alloc_one(NULL, 0);
+
+	KUNIT_ASSERT_NOT_NULL(test, table);
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, free_table, table));
+	return table;
+}
+
 static void a_huge_destination_exists(struct kunit *test)
 {
-	pmd_t huge = pmd_mkhuge(pfn_pmd(0, PAGE_READONLY)), none = __pmd(0);
+	pmd_t huge = pmd_mkhuge(pfn_pmd(0, PAGE_READONLY));
 	struct made_up *m = test->priv;
 
 	m->b.dst_pmd = &huge;
 	/* As in the base: without a PMD of the source the hole is seen first. */
 	KUNIT_EXPECT_EQ(test, ANON_MOVE_HOLE, step_hole(&m->am, &m->b));
-	m->b.src_pmd = &none;
+	m->b.src_pmd = made_up_none(test);
 	KUNIT_EXPECT_EQ(test, ANON_MOVE_EXISTS, step_hole(&m->am, &m->b));
 	m->b.src_pmd = NULL;
 	m->req.flags = ANON_MOVE_ALLOW_HOLES;

@@ -47,6 +47,7 @@ struct model_mm {
 	bool pud[MODEL_PMDS / MODEL_PUD_PMDS];
 	pmd_t pmd[MODEL_PMDS];
 	bool no_memory;
+	pmd_t *split;	/* is none while who splits it holds its lock */
 };
 
 #define model_of(mm)		((struct model_mm *)(mm))
@@ -72,6 +73,16 @@ static inline pte_t *pte_offset_map_lock(struct mm_struct *mm, pmd_t *pmd, unsig
 	*ptl = NULL;
 	return pmd->table ? pmd->table + (addr & ~PMD_MASK) / PAGE_SIZE : NULL;
 }
+
+/* Had when who splits is done. */
+static inline spinlock_t *pmd_lock(struct mm_struct *mm, pmd_t *pmd)
+{
+	if (pmd == model_of(mm)->split)
+		pmd->huge = true;
+	return NULL;
+}
+
+#define spin_unlock(ptl)	((void)(ptl))
 
 static inline pmd_t *mm_find_pmd(struct mm_struct *mm, unsigned long addr)
 {

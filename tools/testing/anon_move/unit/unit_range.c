@@ -363,6 +363,38 @@ TEST_F(range, progress_comes_before_an_error)
 	EXPECT_EQ(-EEXIST, anon_move_pages(&self->req));
 }
 
+/* None when the walk sees it, but not when whoever holds its lock has let go. */
+TEST_F(range, O15_a_pmd_being_split_is_no_hole)
+{
+	unsigned int holes, i;
+
+	for (holes = 0; holes < 2; holes++) {
+		self->req.flags = holes ? ANON_MOVE_ALLOW_HOLES : 0;
+		self->model.split = pmd_alloc(&self->model.mm, NULL, SRC);
+		ASSERT_EQ(PMD_SIZE, anon_move_pages(&self->req));
+		for (i = 0; i < MAX_PTRS_PER_PTE; i++) {
+			EXPECT_EQ(PAGES + i, page_at(&self->model, i));
+			EXPECT_EQ(0, page_at(&self->model, PAGES + i));
+		}
+		empty(&self->model);
+	}
+}
+
+/* The same where the source has nothing, but the destination has. */
+TEST_F(range, O15_a_pmd_being_split_is_occupied)
+{
+	unsigned int table;
+
+	self->req.flags = ANON_MOVE_ALLOW_HOLES;
+	for (table = 0; table < 2; table++) {
+		if (table)
+			make_page(&self->model, PAGES + MAX_PTRS_PER_PTE - 1);
+		self->model.split = pmd_alloc(&self->model.mm, NULL, 0);
+		EXPECT_EQ(-EEXIST, anon_move_pages(&self->req));
+		empty(&self->model);
+	}
+}
+
 TEST_F(range, no_memory_for_a_table)
 {
 	make_source(&self->model, 2 * MAX_PTRS_PER_PTE);

@@ -390,4 +390,135 @@ TEST_F_TIMEOUT(races, R5_R6_writers_and_both_ways, PATIENCE)
 	EXPECT_ENGINE(8 * ROUNDS, MOVED_ANYHOW, self->counted);
 }
 
+/*
+ * O15: whoever is first to move a page of the huge zero page splits it, and its
+ * PMD is none until the page table is there. That is no hole to the other one.
+ */
+FIXTURE(splits)
+{
+	struct space space;
+	long long counted;
+	long long calls;
+};
+
+FIXTURE_VARIANT(splits)
+{
+	__u64 mode;
+};
+
+FIXTURE_VARIANT_ADD(splits, no_holes) { 0 };
+FIXTURE_VARIANT_ADD(splits, holes) { UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES };
+
+#define SPLITS	64	/* huge zero pages in a space */
+#define SPACES	4
+
+FIXTURE_SETUP(splits)
+{
+	const char *missing = move_missing();
+
+	missing = missing ? missing : kind_missing(KIND_HUGE_ZERO);
+	/* The base has it, too, if no holes are allowed. */
+	if (!missing && !variant->mode)
+		missing = base_serves();
+	if (missing)
+		SKIP(return, "%s", missing);
+	self->counted = engine_count("moved_zero");
+	self->calls = engine_count("calls");
+}
+
+FIXTURE_TEARDOWN(splits)
+{
+	if (!_metadata->exit_code)
+		EXPECT_ENGINE(1, "calls", self->calls);
+}
+
+/* One of two that move a page out of each huge page, at about the same time. */
+struct splitter {
+	pthread_t thread;
+	struct space *space;
+	__u64 mode;
+	int cpu;
+	size_t *begun;	/* by either */
+	size_t first;	/* page, of the first huge page */
+	size_t moved;
+	int err;
+};
+
+/* One is late, by more each time, and then the other: the moment is short. */
+static void begin_together(struct splitter *s, size_t n)
+{
+	size_t late = (n + s->cpu) % 2 ? n * 4 : 0;
+
+	__atomic_fetch_add(s->begun, 1, __ATOMIC_ACQ_REL);
+	while (__atomic_load_n(s->begun, __ATOMIC_ACQUIRE) < 2 * (n + 1))
+		sched_yield();
+	for (; late; late--)
+		asm volatile("");
+}
+
+static void *split_all(void *arg)
+{
+	struct splitter *s = arg;
+	size_t n, at;
+
+	s->err = run_on_cpu(s->cpu);
+	for (n = 0; n < SPLITS; n++) {
+		at = (s->first + n * PMD_PAGES) * PAGE;
+		begin_together(s, n);
+		if (s->err)
+			continue;
+		s->err = move_pages_of(s->space->uffd, s->space->dst + at, s->space->src + at,
+				       PAGE, s->mode).err;
+		s->moved += !s->err;
+	}
+	return NULL;
+}
+
+/* How many count as moved and are where they were. */
+static size_t left_behind(const struct splitter *s)
+{
+	size_t n, at, left = 0;
+
+	for (n = 0; n < s->moved; n++) {
+		at = (s->first + n * PMD_PAGES) * PAGE;
+		left += !all_pages(s->space->src + at, 1, PM_PRESENT, 0) ||
+			!all_pages(s->space->dst + at, 1, PM_PRESENT, PM_PRESENT);
+	}
+	return left;
+}
+
+static void split_together(struct __test_metadata *_metadata, struct space *space, __u64 mode)
+{
+	size_t begun = 0;
+	struct splitter s[2];
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		s[i] = (struct splitter) { .space = space, .mode = mode, .cpu = i,
+			.begun = &begun, .first = i ? PMD_PAGES - 1 : 0 };
+		ASSERT_EQ(0, pthread_create(&s[i].thread, NULL, split_all, &s[i]));
+	}
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, pthread_join(s[i].thread, NULL));
+		EXPECT_EQ(0, s[i].err);
+		EXPECT_EQ(0, left_behind(&s[i]))
+			TH_LOG("of %zu", s[i].moved);
+	}
+}
+
+/* A new space each time: a source that has a page table gets no huge page any more. */
+TEST_F_TIMEOUT(splits, O15_split_is_no_hole, PATIENCE)
+{
+	struct space s;
+	int i;
+
+	for (i = 0; i < SPACES; i++) {
+		ASSERT_EQ(0, space_open(&s, SPLITS * PMD_PAGES, 0));
+		ASSERT_EQ(0, make_kind(&s, KIND_HUGE_ZERO, 0, SPLITS * PMD_PAGES));
+		split_together(_metadata, &s, variant->mode);
+		space_close(&s);
+	}
+	EXPECT_ENGINE(SPACES * 2 * SPLITS, "moved_zero", self->counted);
+}
+
 TEST_HARNESS_MAIN
