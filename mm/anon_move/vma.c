@@ -15,10 +15,14 @@ static bool vma_movable(struct vm_area_struct *vma)
 	       !(vma->vm_flags & never);
 }
 
-/* An entry moves with the protection it has, and mlocked pages stay on their list. */
+/*
+ * An entry moves with the protection it has, and mlocked pages stay on their
+ * list. What may be dropped must not come where nothing may be, and what must
+ * never be swapped out must not come where it can be (O11).
+ */
 static bool vmas_alike(const struct vm_area_struct *a, const struct vm_area_struct *b)
 {
-	const vm_flags_t same = VM_ACCESS_FLAGS | VM_LOCKED;
+	const vm_flags_t same = VM_ACCESS_FLAGS | VM_LOCKED | VM_DROPPABLE;
 
 	return (a->vm_flags & same) == (b->vm_flags & same) &&
 	       pgprot_val(a->vm_page_prot) == pgprot_val(b->vm_page_prot);
@@ -194,7 +198,7 @@ static bool vmas_contended(struct anon_move *am)
  * Return: 0, -ENOENT if no VMA is at the start of a range, -ENOMEM, what
  *	   ->enter() returned, or -EINVAL if the VMAs don't hold the whole
  *	   ranges, aren't private writable anonymous memory, or differ in
- *	   protection or in being mlocked.
+ *	   protection, in being mlocked or in being droppable.
  */
 int anon_move_lock_vmas(struct anon_move *am)
 {

@@ -59,6 +59,8 @@ static const struct {
 	[SRC_EXEC]		= { "executable source" },
 	[SRC_LOCKED]		= { "locked source" },
 	[DST_LOCKED]		= { "locked destination" },
+	[SRC_DROPPABLE]		= { "droppable source" },
+	[DST_DROPPABLE]		= { "droppable destination" },
 	[DST_UNREGISTERED]	= { "unregistered destination" },
 	[DST_HALF_REGISTERED]	= { "half-registered destination" },
 };

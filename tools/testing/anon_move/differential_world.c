@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <linux/fs.h>
+#include <linux/mman.h>
 #include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -144,6 +145,11 @@ static void remap_file(enum side side)
 	remap(side, MAP_PRIVATE, fd);
 }
 
+static void remap_droppable(enum side side)
+{
+	remap(side, MAP_DROPPABLE | MAP_ANONYMOUS, -1);
+}
+
 static void protect(enum side side, int prot)
 {
 	struct span vma = vma_of(plan, side);
@@ -202,6 +208,8 @@ static const struct {
 	[SRC_EXEC]	= { make_executable, SRC },
 	[SRC_LOCKED]	= { lock, SRC },
 	[DST_LOCKED]	= { lock, DST },
+	[SRC_DROPPABLE]	= { remap_droppable, SRC },
+	[DST_DROPPABLE]	= { remap_droppable, DST },
 };
 
 static void twist_world(enum twist twist)
@@ -233,7 +241,8 @@ static void register_vma(enum side side, int fd)
 		vma.count = range.first + (range.count + 1) / 2 - vma.first;
 	reg.range.start = (__u64)page_at(vma.first);
 	reg.range.len = vma.count * PAGE_BYTES;
-	if (ioctl(fd, UFFDIO_REGISTER, &reg))
+	/* Not every base takes droppable memory; unregistered, it is EINVAL for both engines. */
+	if (ioctl(fd, UFFDIO_REGISTER, &reg) && !has_twist(plan, DST_DROPPABLE))
 		fail("UFFDIO_REGISTER");
 }
 

@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <linux/io_uring.h>
 #include <linux/memfd.h>
+#include <linux/mman.h>
 
 #include "../../kselftest_harness.h"
 #include "anon_move_test.h"
@@ -187,6 +188,50 @@ static const char *hugetlb_missing(void)
 {
 	return access("/sys/kernel/mm/hugepages/hugepages-2048kB", F_OK) ?
 		"no 2 MiB hugetlb pages in this kernel" : NULL;
+}
+
+static char *map_droppable(void)
+{
+	return mmap(NULL, PMD, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_DROPPABLE, -1, 0);
+}
+
+static const char *droppable_missing(void)
+{
+	char *addr = map_droppable();
+
+	return addr == MAP_FAILED || munmap(addr, PMD) ? "no droppable mappings here" : NULL;
+}
+
+/* Where userfaultfd takes none, nothing can be moved to one by it. */
+static const char *registered_droppable_missing(void)
+{
+	const char *missing = droppable_missing();
+	char *addr = missing ? NULL : map_droppable();
+	int uffd, err;
+
+	if (missing)
+		return missing;
+	uffd = uffd_open(0, 0);
+	err = uffd_register(uffd, addr, PMD, UFFDIO_REGISTER_MODE_MISSING);
+	close(uffd);
+	munmap(addr, PMD);
+	return err ? "userfaultfd refuses droppable mappings in this kernel" : NULL;
+}
+
+/* What reclaim may drop instead of swapping it out: never for a VMA where it must not be. */
+static int src_droppable(struct attempt *a)
+{
+	a->extra = map_droppable();
+	if (a->extra == MAP_FAILED)
+		return -1;
+	fill_pages(a->extra, MADE, 1);
+	return use_as_src(a);
+}
+
+static int dst_droppable(struct attempt *a)
+{
+	a->extra = map_droppable();
+	return a->extra == MAP_FAILED ? -1 : use_as_dst(a);
 }
 
 static uintptr_t find_vvar(void)
@@ -397,6 +442,10 @@ FIXTURE_VARIANT_ADD(errors, V7_src_hugetlb) { src_hugetlb, EINVAL, "stop_vma", h
 FIXTURE_VARIANT_ADD(errors, V7_dst_hugetlb) { dst_hugetlb, EINVAL, "stop_vma", hugetlb_missing };
 FIXTURE_VARIANT_ADD(errors, V7_src_pfnmap) { src_pfnmap, EINVAL, "stop_vma", vvar_missing };
 FIXTURE_VARIANT_ADD(errors, V7_src_mixedmap) { src_mixedmap, EINVAL, "stop_vma", ring_missing };
+FIXTURE_VARIANT_ADD(errors, O11_src_droppable) {
+	src_droppable, EINVAL, "stop_vma", droppable_missing };
+FIXTURE_VARIANT_ADD(errors, O11_dst_droppable) {
+	dst_droppable, EINVAL, "stop_vma", registered_droppable_missing };
 FIXTURE_VARIANT_ADD(errors, src_readonly) { src_readonly, EINVAL, "stop_vma" };
 FIXTURE_VARIANT_ADD(errors, dst_readonly) { dst_readonly, EINVAL, "stop_vma" };
 FIXTURE_VARIANT_ADD(errors, both_readonly) { both_readonly, EINVAL, "stop_vma" };
