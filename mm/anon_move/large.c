@@ -182,7 +182,9 @@ enum anon_move_stop anon_move_uncache(struct anon_move *am)
  * anon_move_reclaim() - write a folio out if need be and drop it, as MADV_PAGEOUT does
  * @folio: not mapped, in the swap cache; its reference is dropped
  *
- * One that is not on the LRU lists yet, or referenced by somebody, stays.
+ * One that is not on the LRU lists yet, or referenced by somebody, stays. So
+ * does one that was mapped and mlocked since the locks were dropped: reclaim
+ * must not be given it (REGRESSIONS O16).
  *
  * Context: no locks, as this may do I/O; may sleep.
  * Return: true if it was dropped, false if it is worth trying after a while.
@@ -196,6 +198,11 @@ bool anon_move_reclaim(struct folio *folio)
 	folio_put(folio);
 	if (!isolated)
 		return false;
+	/* It stays what it is while it is off its list. */
+	if (folio_test_unevictable(folio)) {
+		folio_putback_lru(folio);
+		return false;
+	}
 	list_add(&folio->lru, &list);
 	return reclaim_pages(&list);
 }

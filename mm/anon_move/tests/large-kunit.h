@@ -189,6 +189,24 @@ static void V8_a_pinned_part_is_not_split(struct kunit *test)
 	expect_pinned(test, 5, large_at(test, 4));
 }
 
+/* As who has waited finds it if somebody else has mapped and mlocked it meanwhile. */
+static void O16_what_became_unevictable_is_not_reclaimed(struct kunit *test)
+{
+	struct folio *folio = made_up_folio(test, LARGE_ORDER);
+
+	mlock_new_folio(folio);
+	KUNIT_ASSERT_TRUE(test, folio_test_lru(folio));
+	KUNIT_ASSERT_TRUE(test, folio_test_unevictable(folio));
+	folio_get(folio);
+	KUNIT_EXPECT_FALSE(test, anon_move_reclaim(folio));
+	lru_add_drain();
+	KUNIT_EXPECT_TRUE(test, folio_test_lru(folio));
+	KUNIT_EXPECT_TRUE(test, folio_test_unevictable(folio));
+	KUNIT_EXPECT_EQ(test, 1, folio_ref_count(folio));
+	munlock_folio(folio);
+	KUNIT_EXPECT_FALSE(test, folio_test_unevictable(folio));
+}
+
 static struct kunit_case large_cases[] = {
 	KUNIT_CASE(all_of_it_moves_whole),
 	KUNIT_CASE(entries_may_differ_in_what_moving_levels_out),
@@ -201,6 +219,7 @@ static struct kunit_case large_cases[] = {
 	KUNIT_CASE(R3_a_pinned_one_is_put_back),
 	KUNIT_CASE(R3_entries_that_differed_come_back_as_one),
 	KUNIT_CASE(V8_a_pinned_part_is_not_split),
+	KUNIT_CASE(O16_what_became_unevictable_is_not_reclaimed),
 	{}
 };
 
