@@ -102,6 +102,20 @@ static enum anon_move_stop move_whole(struct anon_move *am, struct anon_move_bat
 	return b->stop;
 }
 
+/* Is there something where the first page would go? Not for sure; the batch looks again. */
+static bool dst_occupied(const struct anon_move_batch *b)
+{
+	pte_t *pte = pte_offset_map(b->dst_pmd, b->dst);
+	bool occupied;
+
+	if (!pte)
+		return false;
+	anon_move_mapped();
+	occupied = !pte_none(ptep_get_lockless(pte));
+	pte_unmap(pte);
+	return occupied;
+}
+
 /**
  * anon_move_pmd() - move what a huge PMD maps, or split the PMD
  * @am: the move; @am->done grows by what was moved
@@ -110,7 +124,8 @@ static enum anon_move_stop move_whole(struct anon_move *am, struct anon_move_bat
  *
  * Moved as one entry when both ranges have all of it, aligned, and nothing is
  * in the destination PMD, not even an empty page table. Else split, so that
- * the next step finds page table entries.
+ * the next step finds page table entries; but left as it is if not even the
+ * first page can move.
  *
  * Context: both VMAs read-locked on entry and exit, no other lock; may sleep.
  * Return: %ANON_MOVE_DONE if it was moved or split, or why neither could be.
@@ -126,6 +141,9 @@ enum anon_move_stop anon_move_pmd(struct anon_move *am, struct anon_move_batch *
 	ptl = pmd_lock(am->req->mm, b->src_pmd);
 	stop = judge_pmd(*b->src_pmd);
 	spin_unlock(ptl);
+	/* Nothing would move, so nothing is split for it (REGRESSIONS O17). */
+	if (!stop && dst_occupied(b))
+		return ANON_MOVE_EXISTS;
 	if (!stop)
 		split_huge_pmd(am->src_vma, b->src_pmd, b->src);
 	return stop;

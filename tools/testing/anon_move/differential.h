@@ -112,7 +112,7 @@ struct outcome {
 	__u64 content[WORLD_PAGES];	/* afterwards */
 };
 
-#define INTENDED_ROWS	6	/* results that report_intended() prints */
+#define INTENDED_ROWS	7	/* results that report_intended() prints */
 
 enum verdict { ALIKE, INTENDED, DIFFERENT, NOT_COMPARABLE };
 

@@ -106,18 +106,37 @@ static bool wp_follows_vma(const struct comparison *c, int page)
 	return !!(c->ours->after[page] & PM_UFFD_WP) == (was_wp && dst_wp);
 }
 
-/* Differences of one bit of a page that both engines moved. */
+/* Of the huge page at which both stopped, as the destination is occupied, nothing has moved. */
+static bool stays_huge(const struct comparison *c, int page)
+{
+	int src = c->plan->range[SRC].first + pages_moved(c->ours);
+	int dst = c->plan->range[DST].first + pages_moved(c->ours);
+
+	return c->ours->after[page] & STATE_HUGE && !(c->base->after[page] & STATE_HUGE) &&
+	       c->ours->after[page] == c->ours->before[page] &&
+	       page / HUGE_PAGES == src / HUGE_PAGES && c->ours->after[dst] & PM_MAPPED;
+}
+
+/* What pagemap says in another way of a huge page than of its pages, when it has been split. */
+#define HUGE_BITS	(STATE_HUGE | PM_FILE | PM_SOFT_DIRTY)
+
+/* Differences of bits of a page, of one that both engines moved or of one that neither did. */
 static struct page_row {
 	const char *id;
 	const char *reason;
-	__u64 bit;
+	__u64 bits;
+	bool moved;
 	bool (*meant)(const struct comparison *c, int page);
 	unsigned int seen;
 } page_rows[] = {
-	{ "O3", "a zero page that moved is soft-dirty", PM_SOFT_DIRTY, small_zero_dirtied, 0 },
-	{ "R12", "a huge zero page that moved is soft-dirty", PM_SOFT_DIRTY, huge_zero_dirtied, 0 },
+	{ "O3", "a zero page that moved is soft-dirty", PM_SOFT_DIRTY, true,
+	  small_zero_dirtied, 0 },
+	{ "R12", "a huge zero page that moved is soft-dirty", PM_SOFT_DIRTY, true,
+	  huge_zero_dirtied, 0 },
 	{ "R18", "write-protection is kept just where the destination is registered for it",
-	  PM_UFFD_WP, wp_follows_vma, 0 },
+	  PM_UFFD_WP, true, wp_follows_vma, 0 },
+	{ "O17", "a huge page of which nothing moves is not split", HUGE_BITS, false,
+	  stays_huge, 0 },
 };
 
 /* What every engine has to keep to: errno and .move tell the same. */
@@ -243,12 +262,14 @@ static bool outcomes_agree(struct comparison *c, bool *intended)
 
 static bool bit_is_meant(const struct comparison *c, int page, __u64 bit, bool *seen)
 {
+	bool moved = c->from[page] != page;
 	size_t i;
 
-	if (c->from[page] == NOWHERE || c->from[page] == page)
+	if (c->from[page] == NOWHERE)
 		return false;
 	for (i = 0; i < ARRAY_SIZE(page_rows); i++)
-		if (page_rows[i].bit == bit && page_rows[i].meant(c, page)) {
+		if (page_rows[i].bits & bit && page_rows[i].moved == moved &&
+		    page_rows[i].meant(c, page)) {
 			seen[i] = true;
 			return true;
 		}

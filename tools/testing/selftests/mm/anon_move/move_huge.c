@@ -241,6 +241,40 @@ TEST_F_TIMEOUT(huge, occupied_page_in_destination, PATIENCE)
 	EXPECT_STREQ("", pages_differ(s->src + 40 * PAGE, PMD_PAGES - 40, 41));
 }
 
+/* Where the first page goes to one is there already: nothing moves, so nothing is split. */
+static void expect_exists_and_huge(struct __test_metadata *_metadata, struct space *s,
+				   size_t dst, size_t src, size_t pages)
+{
+	struct moved moved = move(s, dst, src, pages);
+
+	EXPECT_EQ(EEXIST, moved.err);
+	EXPECT_EQ(-EEXIST, moved.bytes);
+	EXPECT_TRUE(is_huge(s->src + src / PMD_PAGES * PMD));
+}
+
+/* O17: the whole of it to a page table, a part that is shifted, a part that is aligned. */
+TEST_F_TIMEOUT(huge, O17_occupied_is_not_split, PATIENCE)
+{
+	struct space *s = &self->space;
+	long long before = engine_count("stop_exists");
+	const char *missing = base_serves();
+
+	if (missing)
+		SKIP(return, "%s", missing);
+	ASSERT_EQ(0, make_kind(s, KIND_SMALL, 2 * PMD_PAGES, 2));
+	ASSERT_EQ(0, move(s, 0, 2 * PMD_PAGES, 1).err);
+	ASSERT_EQ(0, move(s, 40, 2 * PMD_PAGES + 1, 1).err);
+	ASSERT_EQ(0, make_kind(s, KIND_THP, 0, PMD_PAGES));
+	ASSERT_EQ(0, make_kind(s, KIND_HUGE_ZERO, PMD_PAGES, PMD_PAGES));
+	expect_exists_and_huge(_metadata, s, 0, 0, PMD_PAGES);
+	expect_exists_and_huge(_metadata, s, 40, 3, 100);
+	expect_exists_and_huge(_metadata, s, 40, 40, 1);
+	expect_exists_and_huge(_metadata, s, 0, PMD_PAGES, PMD_PAGES);
+	expect_exists_and_huge(_metadata, s, 40, PMD_PAGES + 3, 100);
+	EXPECT_ENGINE(5, "stop_exists", before);
+	EXPECT_STREQ("", pages_differ(s->src, PMD_PAGES, 1));
+}
+
 /* O1: a child shares the lower half only, and with it the folio's head. */
 TEST_F_TIMEOUT(huge, O1_other_half_is_exclusive, PATIENCE)
 {
