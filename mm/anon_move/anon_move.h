@@ -304,6 +304,7 @@ bool anon_move_recall_vmas(struct anon_move *am);
 void anon_move_keep_vmas(const struct anon_move *am);
 
 /* ptes.c */
+enum anon_move_stop anon_move_judge_pte(struct anon_move *am, const struct anon_move_batch *b);
 enum anon_move_stop anon_move_ptes(struct anon_move *am, struct anon_move_batch *b);
 
 /* folio.c */
@@ -317,13 +318,21 @@ enum anon_move_stop anon_move_uncache(struct anon_move *am);
 bool anon_move_reclaim(struct folio *folio);
 
 /* swap.c */
+enum anon_move_stop anon_move_judge_swap(pte_t pte);
 unsigned int anon_move_swap(struct anon_move *am, struct anon_move_batch *b,
 			    unsigned int i, pte_t pte);
 
 /* pmd.c */
 #ifdef CONFIG_TRANSPARENT_HUGEPAGE
+enum anon_move_stop anon_move_judge_pmd(struct anon_move *am, const struct anon_move_batch *b);
 enum anon_move_stop anon_move_pmd(struct anon_move *am, struct anon_move_batch *b);
 #else
+static inline enum anon_move_stop anon_move_judge_pmd(struct anon_move *am,
+						      const struct anon_move_batch *b)
+{
+	return ANON_MOVE_RACED;
+}
+
 static inline enum anon_move_stop anon_move_pmd(struct anon_move *am,
 						struct anon_move_batch *b)
 {

@@ -43,6 +43,23 @@ static enum anon_move_stop judge_pmd(pmd_t pmd)
 	return stop;
 }
 
+/**
+ * anon_move_judge_pmd() - may what a huge PMD maps move?
+ * @am: the move
+ * @b: the batch: @b->src_pmd, which was seen huge or migrating
+ *
+ * Context: both VMAs read-locked, no other lock.
+ * Return: %ANON_MOVE_DONE, or why not, as long as nothing has changed.
+ */
+enum anon_move_stop anon_move_judge_pmd(struct anon_move *am, const struct anon_move_batch *b)
+{
+	spinlock_t *ptl = pmd_lock(am->req->mm, b->src_pmd);
+	enum anon_move_stop stop = judge_pmd(*b->src_pmd);
+
+	spin_unlock(ptl);
+	return stop;
+}
+
 /* Both PMD locks held; the folio, if there is one, is locked. */
 static enum anon_move_stop move_claimed(struct anon_move *am, struct anon_move_batch *b)
 {
@@ -133,14 +150,11 @@ static bool dst_occupied(const struct anon_move_batch *b)
 enum anon_move_stop anon_move_pmd(struct anon_move *am, struct anon_move_batch *b)
 {
 	enum anon_move_stop stop;
-	spinlock_t *ptl; /* of the source PMD */
 
 	if (b->size == HPAGE_PMD_SIZE && pmd_none(pmdp_get_lockless(b->dst_pmd)))
 		return move_whole(am, b);
 
-	ptl = pmd_lock(am->req->mm, b->src_pmd);
-	stop = judge_pmd(*b->src_pmd);
-	spin_unlock(ptl);
+	stop = anon_move_judge_pmd(am, b);
 	/* Nothing would move, so nothing is split for it (REGRESSIONS O17). */
 	if (!stop && dst_occupied(b))
 		return ANON_MOVE_EXISTS;

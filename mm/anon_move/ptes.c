@@ -228,6 +228,47 @@ static void move_entries(struct anon_move *am, struct anon_move_batch *b)
 	local_unlock(&anon_move_desk.lock);
 }
 
+static enum anon_move_stop judge_entry(const struct anon_move *am, pte_t pte)
+{
+	enum anon_move_stop stop;
+	struct folio *folio;
+
+	if (pte_none(pte))
+		return anon_move_holes_allowed(am) ? ANON_MOVE_DONE : ANON_MOVE_HOLE;
+	if (!pte_present(pte))
+		return anon_move_judge_swap(pte);
+	if (anon_move_pte_special(pte))
+		return is_zero_pfn(pte_pfn(pte)) ? ANON_MOVE_DONE : ANON_MOVE_SHARED;
+	folio = page_folio(pte_page(pte));
+	stop = anon_move_judge(folio, pte_page(pte));
+	return !stop && folio_maybe_dma_pinned(folio) ? ANON_MOVE_PINNED : stop;
+}
+
+/**
+ * anon_move_judge_pte() - may the first page of a batch move?
+ * @am: the move
+ * @b: the batch: @b->src and @b->src_pmd, which was seen as a table
+ *
+ * Asked before a page table is made for it; the batch looks again.
+ *
+ * Context: both VMAs read-locked, no other lock.
+ * Return: %ANON_MOVE_DONE, or why not, as long as nothing has changed.
+ */
+enum anon_move_stop anon_move_judge_pte(struct anon_move *am, const struct anon_move_batch *b)
+{
+	enum anon_move_stop stop;
+	spinlock_t *ptl; /* of the table that @b->src_pmd points to */
+	pte_t *pte;
+
+	pte = pte_offset_map_lock(am->req->mm, b->src_pmd, b->src, &ptl);
+	if (!pte)
+		return ANON_MOVE_RACED;
+	anon_move_mapped();
+	stop = judge_entry(am, ptep_get(pte));
+	pte_unmap_unlock(pte, ptl);
+	return stop;
+}
+
 /* NULL if the table went away since the walk saw it. */
 static pte_t *map(struct mm_struct *mm, pmd_t *pmd, unsigned long addr, pmd_t *pmdval,
 		  spinlock_t **ptl)

@@ -151,20 +151,6 @@ static noinline pmd_t *alloc_pmd(struct mm_struct *mm, unsigned long addr)
 	return pud ? pmd_alloc(mm, pud, addr) : NULL;
 }
 
-static enum anon_move_stop make_dst_pmd(struct anon_move *am, struct anon_move_batch *b)
-{
-	if (!b->dst_pmd) {
-		/* Looks at a table before it locks it; others may be filling it. */
-		b->dst_pmd = data_race(alloc_pmd(am->req->mm, b->dst));
-	}
-	if (!b->dst_pmd)
-		return ANON_MOVE_NOMEM;
-	/* If it turns huge after this, pte_alloc() leaves it and the batch finds no table (V9). */
-	if (anon_move_pmd_huge(pmdp_get_lockless(b->dst_pmd)))
-		return ANON_MOVE_EXISTS;
-	return ANON_MOVE_DONE;
-}
-
 /* The source has a page table; no table, of any level, for the holes it begins with (O4). */
 static bool pass_leading_holes(struct anon_move *am, struct anon_move_batch *b)
 {
@@ -179,15 +165,39 @@ static bool pass_leading_holes(struct anon_move *am, struct anon_move_batch *b)
 	return true;
 }
 
-static enum anon_move_stop step_table(struct anon_move *am, struct anon_move_batch *b)
+/*
+ * There is no page table at the destination. It gets none, of any level, for
+ * what may not move (REGRESSIONS O18): who calls again and again, each time for
+ * another place, would fill memory with empty ones.
+ */
+static noinline enum anon_move_stop make_dst_table(struct anon_move *am,
+						   struct anon_move_batch *b, bool huge)
 {
+	struct mm_struct *mm = am->req->mm;
 	enum anon_move_stop stop;
 
-	/* Likewise. */
-	if (data_race(pte_alloc(am->req->mm, b->dst_pmd)))
+	/* A huge PMD brings its table along, and is judged where it is moved or split. */
+	if (huge && b->dst_pmd)
+		return ANON_MOVE_DONE;
+	stop = huge ? anon_move_judge_pmd(am, b) : anon_move_judge_pte(am, b);
+	if (stop)
+		return stop;
+	if (!b->dst_pmd) {
+		/* Looks at a table before it locks it; others may be filling it. */
+		b->dst_pmd = data_race(alloc_pmd(mm, b->dst));
+	}
+	if (!b->dst_pmd)
 		return ANON_MOVE_NOMEM;
+	/* Likewise. If it has turned huge, this leaves it and the batch finds no table (V9). */
+	if (!huge && data_race(pte_alloc(mm, b->dst_pmd)))
+		return ANON_MOVE_NOMEM;
+	return ANON_MOVE_DONE;
+}
 
-	stop = anon_move_ptes(am, b);
+static enum anon_move_stop step_table(struct anon_move *am, struct anon_move_batch *b)
+{
+	enum anon_move_stop stop = anon_move_ptes(am, b);
+
 	if (stop != ANON_MOVE_LARGE && stop != ANON_MOVE_CACHED)
 		return stop;
 	anon_move_count_stop(stop);
@@ -206,8 +216,8 @@ static __always_inline enum anon_move_stop step(struct anon_move *am)
 		.src = req->src + am->done,
 	};
 	enum anon_move_stop stop;
+	pmd_t pmd, dst_pmd;
 	bool huge;
-	pmd_t pmd;
 
 	/* Not pmd_addr_end(): with a folded PMD that is the end of the range, not of the table. */
 	b.size = min3(req->len - am->done, PMD_SIZE - (b.dst & ~PMD_MASK),
@@ -218,12 +228,16 @@ static __always_inline enum anon_move_stop step(struct anon_move *am)
 	if (pmd_none(pmd))
 		return step_hole(am, &b);
 	huge = anon_move_pmd_huge(pmd);
-	if (!huge && anon_move_holes_allowed(am) && pass_leading_holes(am, &b))
-		return ANON_MOVE_DONE;
-
-	stop = make_dst_pmd(am, &b);
-	if (stop)
-		return stop;
+	dst_pmd = pmd_or_none(b.dst_pmd);
+	if (unlikely(pmd_none(dst_pmd))) {
+		if (!huge && anon_move_holes_allowed(am) && pass_leading_holes(am, &b))
+			return ANON_MOVE_DONE;
+		stop = make_dst_table(am, &b, huge);
+		if (stop)
+			return stop;
+	} else if (anon_move_pmd_huge(dst_pmd)) {
+		return ANON_MOVE_EXISTS;
+	}
 	return huge ? anon_move_pmd(am, &b) : step_table(am, &b);
 }
 

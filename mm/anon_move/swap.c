@@ -5,8 +5,16 @@
 
 #include "anon_move.h"
 
-/* Only a swap entry of this mapping alone may move (S1.3); what else there is, stays (O9). */
-static enum anon_move_stop judge_swap(pte_t pte)
+/**
+ * anon_move_judge_swap() - may what is neither present nor none move?
+ * @pte: the source entry
+ *
+ * Only a swap entry of this mapping alone may (S1.3); what else there is, stays (O9).
+ *
+ * Context: the entry's page-table lock.
+ * Return: %ANON_MOVE_DONE, %ANON_MOVE_SHARED, %ANON_MOVE_MIGRATING or %ANON_MOVE_MARKER.
+ */
+enum anon_move_stop anon_move_judge_swap(pte_t pte)
 {
 	softleaf_t entry = softleaf_from_pte(pte);
 
@@ -123,7 +131,7 @@ unsigned int anon_move_swap(struct anon_move *am, struct anon_move_batch *b,
 			    unsigned int i, pte_t pte)
 {
 	softleaf_t entry = softleaf_from_pte(pte);
-	enum anon_move_stop stop = judge_swap(pte);
+	enum anon_move_stop stop = anon_move_judge_swap(pte);
 	struct folio *folio;
 	unsigned int nr;
 

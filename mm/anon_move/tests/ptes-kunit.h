@@ -214,6 +214,29 @@ static void R3_a_pinned_page_is_put_back_as_it_was(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, folio_test_locked(folio));
 }
 
+static void O18_an_entry_is_judged_before_it_gets_a_table(struct kunit *test)
+{
+	struct made_up *m = test->priv;
+	struct folio *folio = made_up_folio(test, 0);
+	pte_t pte = mk_pte(&folio->page, m->src_vma.vm_page_prot);
+
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_DONE, judge_entry(&m->am, pte));
+	folio_ref_add(folio, GUP_PIN_COUNTING_BIAS);
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_PINNED, judge_entry(&m->am, pte));
+	folio_ref_sub(folio, GUP_PIN_COUNTING_BIAS);
+	clear_bit(PG_anon_exclusive, &folio->flags);
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_SHARED, judge_entry(&m->am, pte));
+	pte = pte_mkspecial(pfn_pte(my_zero_pfn(0), PAGE_READONLY));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_DONE, judge_entry(&m->am, pte));
+	pte = pte_mkspecial(pfn_pte(my_zero_pfn(0) + 1, PAGE_READONLY));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_SHARED, judge_entry(&m->am, pte));
+	pte = make_pte_marker(PTE_MARKER_POISONED);
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_MARKER, judge_entry(&m->am, pte));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_HOLE, judge_entry(&m->am, __pte(0)));
+	m->req.flags = ANON_MOVE_ALLOW_HOLES;
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_DONE, judge_entry(&m->am, __pte(0)));
+}
+
 static struct kunit_case ptes_cases[] = {
 	KUNIT_CASE(a_batch_is_no_longer_than_the_distance),
 	KUNIT_CASE(the_next_batch_has_room_only_where_ranges_overlap),
@@ -230,6 +253,7 @@ static struct kunit_case ptes_cases[] = {
 	KUNIT_CASE(a_page_that_is_shared_or_of_a_file_is_not_taken),
 	KUNIT_CASE(a_locked_page_is_to_be_waited_for),
 	KUNIT_CASE(R3_a_pinned_page_is_put_back_as_it_was),
+	KUNIT_CASE(O18_an_entry_is_judged_before_it_gets_a_table),
 	{}
 };
 

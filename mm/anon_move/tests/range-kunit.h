@@ -103,7 +103,6 @@ static void a_huge_destination_exists(struct kunit *test)
 	m->b.src_pmd = NULL;
 	m->req.flags = ANON_MOVE_ALLOW_HOLES;
 	KUNIT_EXPECT_EQ(test, ANON_MOVE_EXISTS, step_hole(&m->am, &m->b));
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_EXISTS, make_dst_pmd(&m->am, &m->b));
 	KUNIT_EXPECT_EQ(test, 0, m->am.done);
 }
 #endif

@@ -22,10 +22,11 @@ static void only_exclusive_swap_entries_may_move(struct kunit *test)
 	pte_t migrating = swp_entry_to_pte(make_readable_exclusive_migration_entry(5));
 	pte_t poisoned = make_pte_marker(PTE_MARKER_POISONED);
 
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_DONE, judge_swap(swapped(7)));
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_SHARED, judge_swap(pte_swp_clear_exclusive(swapped(7))));
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_MIGRATING, judge_swap(migrating));
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_MARKER, judge_swap(poisoned));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_DONE, anon_move_judge_swap(swapped(7)));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_SHARED,
+			anon_move_judge_swap(pte_swp_clear_exclusive(swapped(7))));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_MIGRATING, anon_move_judge_swap(migrating));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_MARKER, anon_move_judge_swap(poisoned));
 }
 
 static void a_stop_leaves_the_entry(struct kunit *test)

@@ -2,6 +2,7 @@
 /*
  * Ranges: moves that stop half-way, overlap, stay in one VMA or are all hole.
  */
+#include <liburing.h>
 #include <linux/mman.h>
 
 #include "../../kselftest_harness.h"
@@ -262,6 +263,76 @@ TEST_F_TIMEOUT(ranges, O4_holes_take_no_page_tables, PATIENCE)
 	EXPECT_LE(read_number("/proc/self/status", "VmPTE:"), before + 12);
 	EXPECT_STREQ("", pages_differ(large.dst + (pages - 1) * PAGE, 1, pages));
 	space_close(&large);
+}
+
+/* A page that can't move, and the places that it is refused. */
+FIXTURE(tables)
+{
+	struct space space;
+	struct io_uring ring;
+	pid_t child;
+};
+
+FIXTURE_VARIANT(tables)
+{
+	enum page_kind_id kind;
+	bool shared;
+	bool pinned;
+	int err;
+	size_t distance;	/* of two places, in pages: no two need the same table */
+	size_t calls;
+};
+
+FIXTURE_VARIANT_ADD(tables, hole) { KIND_HOLE, false, false, ENOENT, PMD_PAGES, 1000 };
+FIXTURE_VARIANT_ADD(tables, shared) { KIND_SMALL, true, false, EBUSY, PMD_PAGES, 1000 };
+FIXTURE_VARIANT_ADD(tables, pinned) { KIND_SMALL, false, true, EBUSY, PMD_PAGES, 1000 };
+FIXTURE_VARIANT_ADD(tables, swapped) { KIND_SWAPPED, true, false, EBUSY, PMD_PAGES, 1000 };
+FIXTURE_VARIANT_ADD(tables, huge) { KIND_THP, true, false, EBUSY, 512 * PMD_PAGES, 64 };
+
+FIXTURE_SETUP(tables)
+{
+	struct space *s = &self->space;
+	struct iovec iov;
+	const char *missing = move_missing();
+
+	missing = missing ? missing : kind_missing(variant->kind);
+	missing = missing ? missing : base_serves();
+	if (missing)
+		SKIP(return, "%s", missing);
+	ASSERT_EQ(0, space_open(s, variant->distance * variant->calls, 0));
+	ASSERT_EQ(0, make_kind(s, variant->kind, 0, page_kinds[variant->kind].unit));
+	/* A hole is an entry of a page table that others fill. */
+	if (variant->kind == KIND_HOLE)
+		ASSERT_EQ(0, make_kind(s, KIND_SMALL, 1, 1));
+	if (variant->shared)
+		self->child = share_with_child();
+	ASSERT_LE(0, self->child);
+	iov = (struct iovec){ .iov_base = s->src, .iov_len = PAGE };
+	if (variant->pinned) {
+		ASSERT_EQ(0, io_uring_queue_init(1, &self->ring, 0));
+		ASSERT_EQ(0, io_uring_register_buffers(&self->ring, &iov, 1));
+	}
+}
+
+FIXTURE_TEARDOWN(tables)
+{
+	if (variant->pinned)
+		io_uring_queue_exit(&self->ring);
+	if (self->child > 0)
+		end_child(self->child);
+	space_close(&self->space);
+}
+
+/* O18: 1,000 calls that move nothing would make 4 MiB of page tables. */
+TEST_F_TIMEOUT(tables, O18_are_not_left_by_calls_that_fail, PATIENCE)
+{
+	long long before = read_number("/proc/self/status", "VmPTE:");
+	size_t i, refused = 0;
+
+	for (i = 0; i < variant->calls; i++)
+		refused += move(&self->space, i * variant->distance + 1, 0, 1).err == variant->err;
+	EXPECT_EQ(variant->calls, refused);
+	EXPECT_LE(read_number("/proc/self/status", "VmPTE:"), before + 12);
 }
 
 TEST_HARNESS_MAIN
