@@ -70,7 +70,7 @@ struct anon_move_stats {
  * @done: bytes moved or passed over as holes so far; the cursor of both ranges
  * @folio: with a reference, what the last stop waits for; NULL if nothing
  * @tries: steps without progress since @done last grew
- * @error: 0, or the negative errno of ANON_MOVE_VMA
+ * @error: 0, or the negative errno of %ANON_MOVE_VMA; in the end, of whatever ended the call
  */
 struct anon_move {
 	const struct anon_move_request *req;
@@ -288,6 +288,7 @@ static inline void anon_move_send(struct anon_move *am, struct anon_move_batch *
 {
 	anon_move_reindex(am, folio, anon_move_dst(b, i));
 	b->desk->moved[i] = anon_move_moved(b->desk, am->dst_vma, pte, folio_pfn(folio));
+	b->flush = true;
 }
 
 /* range.c */

@@ -94,6 +94,7 @@ static unsigned int take_special(struct anon_move *am, struct anon_move_batch *b
 		return anon_move_end(b, ANON_MOVE_SHARED);
 	pte = ptep_get_and_clear(mm, anon_move_src(b, i), b->src_pte + i);
 	b->desk->moved[i] = make_moved(pte, am->dst_vma);
+	b->flush = true;
 	anon_move_count(ANON_MOVE_MOVED_ZERO, 1);
 	return 1;
 }
@@ -105,7 +106,6 @@ static unsigned int take_present(struct anon_move *am, struct anon_move_batch *b
 	struct folio *folio;
 	struct page *page;
 
-	b->flush = true;
 	if (unlikely(anon_move_pte_special(pte)))
 		return take_special(am, b, i, pte);
 	page = pte_page(pte);
@@ -221,7 +221,7 @@ static void move_entries(struct anon_move *am, struct anon_move_batch *b)
 	prepare_desk(b->desk, am->dst_vma);
 	b->max = batch_entries(b);
 	take_all(am, b);
-	if (b->flush && b->nr) {
+	if (b->flush) {
 		flush(am, b);
 		install_all(am, b);
 	}

@@ -342,7 +342,8 @@ ssize_t anon_move_pages(const struct anon_move_request *req)
 	stop = walk_patiently(&am);
 	if (am.folio)
 		folio_put(am.folio);
-	if (!am.done && !am.error)
+	/* Of a partial move too, for the trace event; its caller finds out by the next call. */
+	if (!am.error)
 		am.error = -anon_move_stop_info[stop].error;
 	trace_anon_move_call(&am, anon_move_stop_info[stop].name);
 	return am.done ? am.done : am.error;
