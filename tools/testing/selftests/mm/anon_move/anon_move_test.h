@@ -18,8 +18,13 @@
 #define PMD_PAGES	512UL
 #define PMD		(PMD_PAGES * PAGE)
 
-/* Seconds a test may take: a guest with KASAN under TCG is a hundred times slower. */
-#define PATIENCE	120
+/*
+ * Seconds after which a test hangs. It is no measure of how long one takes: a guest
+ * with KASAN under TCG is a hundred times slower than a host, and a host that has
+ * other work makes it five times slower still. What a test waits for it waits for
+ * with a part of this, so that it can tell what did not come.
+ */
+#define PATIENCE	600
 
 /* Put into .move before each call: no error and no length looks like it. */
 #define MOVE_CANARY	0x5ca1ab1e0ddba11LL

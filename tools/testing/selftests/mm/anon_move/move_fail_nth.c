@@ -231,7 +231,7 @@ static bool met_all(const char *const *stops, const long long *before)
  * What allocates a new slab now and then has one thing more that can fail, and
  * what comes after it may then be passed over: hence more than one sweep.
  */
-TEST_F_TIMEOUT(fail_nth, sweep, 2 * PATIENCE)
+TEST_F_TIMEOUT(fail_nth, sweep, PATIENCE)
 {
 	long long before[MAX_STOPS];
 	unsigned int nth;

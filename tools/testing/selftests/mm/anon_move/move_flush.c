@@ -252,7 +252,7 @@ static unsigned int next_delay(unsigned int *usual, enum stage stage)
 /* On a busy host few rounds tell something; there must be some, but they must not take for ever. */
 static bool goes_on(const unsigned int met[STAGES], time_t since)
 {
-	time_t patience = met[SEEN] < FEW ? PATIENCE / 2 : PATIENCE / 24;
+	time_t patience = met[SEEN] < FEW ? PATIENCE / 2 : PATIENCE / 120;
 
 	return !met[STALE] && met[SEEN] < ENOUGH && time(NULL) < since + patience;
 }

@@ -65,7 +65,7 @@ static int move_two(struct space *s)
 	return move_one(s, 0, 1) || move_one(s, 1, 2) ? -1 : 0;
 }
 
-TEST_F(kept, unmapped_vmas_are_not_found)
+TEST_F_TIMEOUT(kept, unmapped_vmas_are_not_found, PATIENCE)
 {
 	struct space *s = &self->space;
 
@@ -118,7 +118,7 @@ TEST_F_TIMEOUT(kept, other_processes_are_told_apart, PATIENCE)
 	}
 }
 
-TEST_F(kept, ranges_may_take_turns)
+TEST_F_TIMEOUT(kept, ranges_may_take_turns, PATIENCE)
 {
 	struct space *s = &self->space, other;
 	char *last = s->dst + PMD - PAGE;

@@ -221,28 +221,42 @@ TEST_F_TIMEOUT(mirror, V4_busy_device_is_waited_for, PATIENCE)
 	end_business(_metadata, &b);
 }
 
-/* The device had them mapped before they were swapped out, and asks for them again. */
-TEST(V4_swapped_follow)
+FIXTURE(swapped)
+{
+	struct mirror mirror;
+};
+
+FIXTURE_SETUP(swapped)
 {
 	const char *missing = mirror_missing();
-	struct mirror m;
-	long long counted;
 
 	missing = missing ? missing : kind_missing(KIND_SWAPPED);
 	if (missing)
 		SKIP(return, "%s", missing);
-	mirror_open(_metadata, &m);
-	ASSERT_LE(0, device_write(&m, m.space.src, RUN, 1));
-	ASSERT_EQ(0, page_out(m.space.src, RUN));
+	mirror_open(_metadata, &self->mirror);
+}
+
+FIXTURE_TEARDOWN(swapped)
+{
+	mirror_close(&self->mirror);
+}
+
+/* The device had them mapped before they were swapped out, and asks for them again. */
+TEST_F_TIMEOUT(swapped, V4_swapped_follow, PATIENCE)
+{
+	struct mirror *m = &self->mirror;
+	long long counted;
+
+	ASSERT_LE(0, device_write(m, m->space.src, RUN, 1));
+	ASSERT_EQ(0, page_out(m->space.src, RUN));
 	counted = engine_count("moved_swap");
-	ASSERT_EQ(0, move(&m, RUN));
+	ASSERT_EQ(0, move(m, RUN));
 	EXPECT_ENGINE(RUN, "moved_swap", counted);
 
-	EXPECT_LT(0, device_read(&m, m.space.src, RUN));
-	EXPECT_STREQ("", pages_differ(m.bounce, RUN, 0));
-	EXPECT_LT(0, device_read(&m, m.space.dst, RUN));
-	EXPECT_STREQ("", pages_differ(m.bounce, RUN, 1));
-	mirror_close(&m);
+	EXPECT_LT(0, device_read(m, m->space.src, RUN));
+	EXPECT_STREQ("", pages_differ(m->bounce, RUN, 0));
+	EXPECT_LT(0, device_read(m, m->space.dst, RUN));
+	EXPECT_STREQ("", pages_differ(m->bounce, RUN, 1));
 }
 
 FIXTURE(owned)

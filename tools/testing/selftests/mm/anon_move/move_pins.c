@@ -223,7 +223,7 @@ static void duel(struct __test_metadata *_metadata, struct trial *t, struct pinn
 static bool goes_on(unsigned int pinned, unsigned int refused, time_t since)
 {
 	unsigned int least = pinned < refused ? pinned : refused;
-	time_t patience = least < FEW ? PATIENCE * 3 / 4 : PATIENCE / 12;
+	time_t patience = least < FEW ? PATIENCE * 3 / 4 : PATIENCE / 60;
 
 	return least < ENOUGH && time(NULL) < since + patience;
 }

@@ -195,10 +195,10 @@ static bool race(struct __test_metadata *_metadata, struct race *r, unsigned int
 
 static bool goes_on(unsigned int hits, time_t since)
 {
-	return hits < ENOUGH && time(NULL) < since + (hits < FEW ? PATIENCE : PATIENCE / 8);
+	return hits < ENOUGH && time(NULL) < since + (hits < FEW ? PATIENCE / 2 : PATIENCE / 40);
 }
 
-TEST_F_TIMEOUT(reclaim, O5_flush_is_put_off, 2 * PATIENCE)
+TEST_F_TIMEOUT(reclaim, O5_flush_is_put_off, PATIENCE)
 {
 	struct space *s = &self->space;
 	time_t since = time(NULL);

@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <time.h>
 
 #include "anon_move_test.h"
 
@@ -18,6 +19,7 @@
  * @once: what it does, and counts in @hits and @failed
  * @arg: for @once
  * @stop: it has been told to
+ * @deadline: how long its first hit is waited for
  * @rounds: how often it did it
  * @hits: what that came to; a race without any was none
  * @failed: what must not have happened
@@ -28,6 +30,7 @@ struct rival {
 	void (*once)(struct rival *r);
 	void *arg;
 	bool stop;
+	time_t deadline;
 	unsigned long rounds;
 	unsigned long hits;
 	unsigned long failed;
@@ -47,6 +50,7 @@ static void *run_rival(void *arg)
 /* Returns when the rival has been round once. */
 static inline void start(struct __test_metadata *_metadata, struct rival *r)
 {
+	r->deadline = time(NULL) + PATIENCE / 2;
 	ASSERT_EQ(0, pthread_create(&r->thread, NULL, run_rival, r));
 	while (!__atomic_load_n(&r->rounds, __ATOMIC_ACQUIRE))
 		sched_yield();
@@ -65,7 +69,7 @@ static inline bool goes_on(const struct rival *r, int round, int rounds)
 	if (__atomic_load_n(&r->hits, __ATOMIC_RELAXED))
 		return false;
 	usleep(1000);
-	return round < 100 * rounds;
+	return time(NULL) < r->deadline;
 }
 
 static inline void stop(struct __test_metadata *_metadata, struct rival *r)

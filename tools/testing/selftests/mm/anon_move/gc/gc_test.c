@@ -210,7 +210,7 @@ static void ten_cycles(struct __test_metadata *_metadata, struct outcome *o,
 	EXPECT_LT(0, value_of(o, "stalls"));
 }
 
-TEST_F_TIMEOUT(backends, shadow_agrees, 5 * PATIENCE)
+TEST_F_TIMEOUT(backends, shadow_agrees, PATIENCE)
 {
 	static const char * const threads[] = {
 		"--mutators 1 --gc-threads 1", "--mutators 2 --gc-threads 2",
@@ -282,7 +282,7 @@ TEST_F_TIMEOUT(collector, copy_costs, PATIENCE)
 	EXPECT_LT(5000, value_of(&self->o, "pages_allocated"));
 }
 
-TEST_F_TIMEOUT(collector, memory_pressure, 2 * PATIENCE)
+TEST_F_TIMEOUT(collector, memory_pressure, PATIENCE)
 {
 	if (swap_missing())
 		SKIP(return, "%s", swap_missing());
@@ -296,7 +296,7 @@ TEST_F_TIMEOUT(collector, memory_pressure, 2 * PATIENCE)
 }
 
 /* Such pages are copied instead, and nothing gets lost by that. */
-TEST_F_TIMEOUT(collector, shared_and_pinned, 2 * PATIENCE)
+TEST_F_TIMEOUT(collector, shared_and_pinned, PATIENCE)
 {
 	if (!ran(_metadata, &self->o, "--mib 32 --cycles 10 --disturb fork,pin --gc-threads 2"))
 		return;
@@ -311,7 +311,7 @@ TEST_F_TIMEOUT(collector, shared_and_pinned, 2 * PATIENCE)
 }
 
 /* Threads that come to the same page at once are told so. */
-TEST_F_TIMEOUT(collector, threads_meet, 2 * PATIENCE)
+TEST_F_TIMEOUT(collector, threads_meet, PATIENCE)
 {
 	if (!ran(_metadata, &self->o, "--mib 32 --cycles 10 --mutators 4 --gc-threads 2 --churn 5"))
 		return;
@@ -358,7 +358,7 @@ FIXTURE_TEARDOWN(large)
 		write_text(variant->file, self->before);
 }
 
-TEST_F_TIMEOUT(large, folios, 2 * PATIENCE)
+TEST_F_TIMEOUT(large, folios, PATIENCE)
 {
 	char options[256];
 
@@ -370,7 +370,7 @@ TEST_F_TIMEOUT(large, folios, 2 * PATIENCE)
 }
 
 /* Both rivals that pay with VMAs go on with less, and say so. */
-TEST_F_TIMEOUT(collector, walls, 2 * PATIENCE)
+TEST_F_TIMEOUT(collector, walls, PATIENCE)
 {
 	run(&self->o, "--backend sigsegv --mib 32 --cycles 5 --mutators 3 --spare-vmas 250");
 	EXPECT_EQ(0, self->o.status);
@@ -384,7 +384,7 @@ TEST_F_TIMEOUT(collector, walls, 2 * PATIENCE)
 }
 
 /* In the middle of whatever; the next run finds nothing of it. */
-TEST_F_TIMEOUT(collector, killed, 2 * PATIENCE)
+TEST_F_TIMEOUT(collector, killed, PATIENCE)
 {
 	long long tainted = read_number(TAINTED, "");
 	int said, i, status;
@@ -417,7 +417,7 @@ TEST_F_TIMEOUT(collector, checker_notices, PATIENCE)
 }
 
 /* One clear line, and nothing on standard output. */
-TEST_F(collector, wrong_options)
+TEST_F_TIMEOUT(collector, wrong_options, PATIENCE)
 {
 	static const char * const wrong[] = {
 		"--backend nobody", "--delivery pigeon", "--mib 0", "--mib 64k", "--cycles -1",

@@ -17,7 +17,7 @@
 
 #define KHUGEPAGED	"/sys/kernel/mm/transparent_hugepage/khugepaged/"
 #define PROGRESS	60	/* seconds from line to line */
-#define HANGS		(2 * PATIENCE)
+#define HANGS		PATIENCE
 #define UNMADE_TRIES	8
 
 static struct {
