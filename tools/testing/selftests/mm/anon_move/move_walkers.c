@@ -12,18 +12,20 @@
 #define AREA		PMD_PAGES
 #define ROUNDS		60
 #define IDLE_BITMAP	"/sys/kernel/mm/page_idle/bitmap"
-#define POOL		"/proc/sys/vm/nr_hugepages"
+#define OVERCOMMIT	"/proc/sys/vm/nr_overcommit_hugepages"
 #define DAMON		"/sys/kernel/mm/damon/admin/kdamonds/"
 
-/* KiB left to all others when the pool of hugetlb pages has taken its part; and what they take. */
+/* KiB left to all others when hugetlb pages have taken their part; what they take, and how. */
 #define LEFT		(96 * 1024)
 #define TAKEN		(128UL << 20)
+#define PIECE		(1UL << 20)
 
 FIXTURE(walkers)
 {
 	struct space space;
 	__u64 pfns[AREA];
 	long long counted;
+	char overcommit[24];
 };
 
 FIXTURE_VARIANT(walkers)
@@ -52,12 +54,14 @@ FIXTURE_SETUP(walkers)
 	for (i = 0; i < AREA; i++)
 		self->pfns[i] &= PM_PFN;
 	self->counted = engine_count(MOVED_ANYHOW);
+	snprintf(self->overcommit, sizeof(self->overcommit), "%lld", read_number(OVERCOMMIT, ""));
 }
 
 /* In the parent, so that both go even if the test dies. */
 FIXTURE_TEARDOWN_PARENT(walkers)
 {
-	write_text(POOL, "0");
+	if (!access(OVERCOMMIT, W_OK))
+		write_text(OVERCOMMIT, self->overcommit);
 	if (!access(DAMON "0/state", W_OK)) {
 		write_text(DAMON "0/state", "off");
 		write_text(DAMON "nr_kdamonds", "0");
@@ -168,14 +172,27 @@ TEST_F_TIMEOUT(walkers, damon, PATIENCE)
 	check(_metadata, s, self->counted);
 }
 
-/* Leaves so little memory that whoever wants some has to reclaim. */
+static long long free_kib(void)
+{
+	return read_number("/proc/meminfo", "MemFree:");
+}
+
+/*
+ * Leaves so little memory that whoever wants some has to reclaim. What is taken
+ * is reserved for mappings of this process, not in a pool that is the machine's:
+ * it comes back whatever the process ends of.
+ */
 static int shrink_memory(void)
 {
-	long long pages = (read_number("/proc/meminfo", "MemFree:") - LEFT) * 1024 / (long long)PMD;
-	char text[24];
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB;
+	size_t len = 32 * PMD;
 
-	snprintf(text, sizeof(text), "%lld", pages);
-	return pages > 0 ? write_text(POOL, text) : -1;
+	write_text("/proc/sys/vm/drop_caches", "1");
+	while (len >= PMD)
+		if (free_kib() - LEFT < (long long)len / 1024 ||
+		    mmap(NULL, len, PROT_READ, flags, -1, 0) == MAP_FAILED)
+			len /= 2;
+	return free_kib() < (long long)TAKEN / 1024 ? 0 : -1;
 }
 
 /* Pages of ours that a move met swapped out, or where nobody counts these, scanned of anybody. */
@@ -185,15 +202,22 @@ static long long reclaimed(void)
 				 read_number("/proc/vmstat", "pgscan_anon");
 }
 
+struct hunger {
+	char *memory;
+	size_t at;
+	long long before;
+};
+
+/* In pieces, as all of it takes minutes where each page costs a reclaim that is slow. */
 static void want_memory_once(struct rival *r)
 {
-	long long *before = r->arg;
-	char *memory = mmap(NULL, TAKEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-			    -1, 0);
+	struct hunger *h = r->arg;
 
-	r->failed += memory == MAP_FAILED || madvise(memory, TAKEN, MADV_POPULATE_WRITE);
-	munmap(memory, TAKEN);
-	r->hits = reclaimed() - *before;
+	r->failed += !!madvise(h->memory + h->at, PIECE, MADV_POPULATE_WRITE);
+	h->at = (h->at + PIECE) % TAKEN;
+	if (!h->at)
+		madvise(h->memory, TAKEN, MADV_DONTNEED);
+	r->hits = reclaimed() - h->before;
 }
 
 /*
@@ -202,10 +226,11 @@ static void want_memory_once(struct rival *r)
  */
 static int move_or_write(struct space *s, char *dst, char *src)
 {
+	time_t deadline = time(NULL) + PATIENCE / 4;
 	struct moved moved = { .err = EAGAIN };
-	size_t done = 0, tries;
+	size_t done = 0;
 
-	for (tries = 0; done < AREA * PAGE && tries < 100000; tries++) {
+	while (done < AREA * PAGE && time(NULL) < deadline) {
 		moved = move_pages_of(s->uffd, dst + done, src + done, AREA * PAGE - done, 0);
 		if (moved.bytes > 0)
 			done += moved.bytes;
@@ -220,12 +245,16 @@ static int move_or_write(struct space *s, char *dst, char *src)
 TEST_F_TIMEOUT(walkers, reclaim, PATIENCE)
 {
 	struct space *s = &self->space;
-	long long swapped = engine_count("moved_swap"), before = reclaimed();
-	struct rival r = { .space = s, .once = want_memory_once, .arg = &before };
+	long long swapped = engine_count("moved_swap");
+	struct hunger hunger = { .before = reclaimed() };
+	struct rival r = { .space = s, .once = want_memory_once, .arg = &hunger };
 	int i;
 
-	if (access(POOL, W_OK))
-		SKIP(return, "no " POOL ", which makes memory scarce");
+	if (write_text(OVERCOMMIT, "1000000"))
+		SKIP(return, "no " OVERCOMMIT ", which makes memory scarce");
+	hunger.memory = mmap(NULL, TAKEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			     -1, 0);
+	ASSERT_NE(MAP_FAILED, hunger.memory);
 	ASSERT_EQ(0, shrink_memory());
 	start(_metadata, &r);
 	for (i = 0; goes_on(&r, i, ROUNDS); i++) {
