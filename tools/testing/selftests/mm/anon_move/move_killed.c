@@ -3,8 +3,10 @@
  * A process that dies in the middle of a move, with a thread of it asleep on a
  * page that is to come: nothing of it stays behind.
  */
+#include <linux/membarrier.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
 #include "../../kselftest_harness.h"
 #include "rival.h"
@@ -21,6 +23,7 @@
 /* What a child leaves to its parent, in shared memory. */
 struct will {
 	bool moving;
+	const char *trouble;
 	__u64 view[AREA];
 };
 
@@ -71,65 +74,107 @@ static int move_on(struct space *s, unsigned int round)
 	return err ? err : move_surely(s->uffd, s->src, s->dst + shift, len).err;
 }
 
-/* Returns only if something is wrong. */
-static void move_until_killed(struct will *will, enum page_kind_id kind)
+/* Returns only if something is wrong: what that is. */
+static const char *move_until_killed(struct will *will, enum page_kind_id kind)
 {
 	struct space s;
 	struct rival sleeper = { .space = &s, .once = touch_last_once };
 	unsigned int round;
 
-	if (space_open(&s, AREA, 0) || make_kind(&s, kind, 0, AREA) ||
-	    look(s.src, AREA, will->view) || space_register_source(&s))
-		return;
+	if (space_open(&s, AREA, 0))
+		return "can't map and register both areas";
+	if (make_kind(&s, kind, 0, AREA))
+		return "can't make such pages";
+	if (look(s.src, AREA, will->view) || space_register_source(&s))
+		return "can't look at the source, or not register it";
 	if (kind != KIND_SWAPPED && pthread_create(&sleeper.thread, NULL, run_rival, &sleeper))
-		return;
+		return "can't create a thread";
 	__atomic_store_n(&will->moving, true, __ATOMIC_RELEASE);
 	for (round = 0; !move_on(&s, round); round++)
 		;
+	return "a move failed";
+}
+
+static bool has_died(pid_t pid)
+{
+	siginfo_t info = { };
+
+	return waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT) || info.si_pid == pid;
 }
 
 static void live_and_die(struct __test_metadata *_metadata, struct will *will,
 			 enum page_kind_id kind)
 {
-	int status = -1;
+	int status = 0;
 	pid_t pid;
 
 	memset(will, 0, sizeof(*will));
 	pid = fork();
 	if (!pid) {
-		move_until_killed(will, kind);
+		will->trouble = move_until_killed(will, kind);
 		_exit(1);
 	}
 	ASSERT_LT(0, pid);
-	while (!__atomic_load_n(&will->moving, __ATOMIC_ACQUIRE) && !waitpid(pid, NULL, WNOHANG))
+	/* If it dies before it is killed, it stays to be waited for. */
+	while (!__atomic_load_n(&will->moving, __ATOMIC_ACQUIRE) && !has_died(pid))
 		usleep(1000);
 	usleep(rand() % 20000);
 	kill(pid, SIGKILL);
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	ASSERT_TRUE(WIFSIGNALED(status));
+	ASSERT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+		TH_LOG("status %#x: %s", status, will->trouble ? will->trouble : "it died");
 	EXPECT_EQ(0, frames_kept(will->view, AREA));
 }
 
-/* Exact, when what is freed after a grace period has been freed. */
 static long long page_tables(void)
 {
-	usleep(200000);
 	write_text("/proc/sys/vm/stat_refresh", "1");
 	return read_number("/proc/vmstat", "nr_page_table_pages");
 }
 
+static long long swap_in_use(void)
+{
+	return read_number("/proc/meminfo", "SwapTotal:") -
+	       read_number("/proc/meminfo", "SwapFree:");
+}
+
+/*
+ * What is freed after a grace period is freed some time after it: this waits
+ * until there is no more of it than @least, or for twenty of them in which it has
+ * not become less.
+ */
+static long long settled(long long (*in_use)(void), long long least)
+{
+	long long now = in_use(), before = now;
+	int still;
+
+	for (still = 0; now > least && still < 20; still = now < before ? 0 : still + 1) {
+		before = now;
+		syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+		usleep(100000);
+		now = in_use();
+	}
+	return now;
+}
+
+/* In the middle of a move, that is: it may have been between two of them. */
+static bool none_killed(long long before)
+{
+	return engine_counts() && engine_count("stop_killed") == before;
+}
+
 TEST_F_TIMEOUT(killed, leaves_nothing, PATIENCE)
 {
-	long long killed = engine_count("stop_killed"), tables, swap_free;
+	long long killed = engine_count("stop_killed"), tables, swap;
 	int i;
 
 	live_and_die(_metadata, self->will, variant->kind);
-	tables = page_tables();
-	swap_free = read_number("/proc/meminfo", "SwapFree:");
-	for (i = 0; i < DEATHS; i++)
+	tables = settled(page_tables, 0) + SLACK;
+	swap = settled(swap_in_use, 0) + SLOT_SLACK_KIB;
+	for (i = 0; i < DEATHS || (i < 10 * DEATHS && none_killed(killed)); i++)
 		live_and_die(_metadata, self->will, variant->kind);
-	EXPECT_GE(tables + SLACK, page_tables());
-	EXPECT_LE(swap_free - SLOT_SLACK_KIB, read_number("/proc/meminfo", "SwapFree:"));
+	EXPECT_GE(tables, settled(page_tables, tables));
+	EXPECT_GE(swap, settled(swap_in_use, swap));
 	EXPECT_ENGINE(1, "stop_killed", killed);
 }
 
