@@ -4,6 +4,7 @@
  */
 #include <poll.h>
 #include <pthread.h>
+#include <time.h>
 #include <sys/ioctl.h>
 
 #include "../../kselftest_harness.h"
@@ -356,7 +357,6 @@ TEST_F_TIMEOUT(changing, V5_eagain_until_read, PATIENCE)
 }
 
 #define LONG	(128 * PMD_PAGES)
-#define TRIES	20
 
 /* A long move, and a change that begins meanwhile; its event is read when the call has returned. */
 static struct moved change_during_move(struct __test_metadata *_metadata, struct space *s,
@@ -381,6 +381,7 @@ static struct moved change_during_move(struct __test_metadata *_metadata, struct
 TEST_F_TIMEOUT(changing, V5_raised_during_a_move, PATIENCE)
 {
 	struct changer changer = { .change = variant->change };
+	time_t deadline = time(NULL) + PATIENCE / 4;
 	const char *missing = base_serves();
 	struct moved moved = { };
 	struct space s;
@@ -394,7 +395,7 @@ TEST_F_TIMEOUT(changing, V5_raised_during_a_move, PATIENCE)
 	close(self->space.uffd);
 	self->space.uffd = -1;
 	/* The change may come too late. */
-	for (try = 0; try < TRIES && !moved.err; try++) {
+	for (try = 0; !moved.err && time(NULL) < deadline; try++) {
 		ASSERT_EQ(0, space_open(&s, LONG, variant->feature));
 		moved = change_during_move(_metadata, &s, &changer, variant->event);
 		if (moved.bytes > 0 && moved.bytes < (long long)(LONG * PAGE))

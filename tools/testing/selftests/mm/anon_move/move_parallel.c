@@ -5,6 +5,7 @@
  * one needs.
  */
 #include <pthread.h>
+#include <time.h>
 
 #include "../../kselftest_harness.h"
 #include "anon_move_test.h"
@@ -103,12 +104,12 @@ static void move_half(struct mover *m, char *dst, char *src)
 				       m->a_call * PAGE, 0).err;
 }
 
-/* Until both have met, but not for ever. */
-static bool goes_on(const struct mover *m)
+/* Until both have met, but not for ever. A host may keep a CPU of ours waiting. */
+static bool goes_on(const struct mover *m, time_t since)
 {
 	return m->round < ROUNDS ||
-	       (m->round < 1000 * ROUNDS &&
-		(!m->met || !__atomic_load_n(&m->other->met, __ATOMIC_RELAXED)));
+	       ((!m->met || !__atomic_load_n(&m->other->met, __ATOMIC_RELAXED)) &&
+		time(NULL) < since + PATIENCE / 4);
 }
 
 /* For the calling thread, from now on. */
@@ -141,11 +142,12 @@ static void close_counters(int fds[WRITE_LOCKS])
 static void *move_on(void *arg)
 {
 	int fds[WRITE_LOCKS], before;
+	time_t since = time(NULL);
 	struct mover *m = arg;
 
 	open_counters(fds);
 	pthread_barrier_wait(m->begin);
-	for (; goes_on(m); __atomic_fetch_add(&m->round, 1, __ATOMIC_RELAXED)) {
+	for (; goes_on(m, since); __atomic_fetch_add(&m->round, 1, __ATOMIC_RELAXED)) {
 		before = __atomic_load_n(&m->other->round, __ATOMIC_RELAXED);
 		move_half(m, m->space->dst, m->space->src);
 		move_half(m, m->space->src, m->space->dst);

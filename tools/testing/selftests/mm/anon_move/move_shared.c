@@ -4,6 +4,7 @@
  * changes, and they move as soon as the other one is gone.
  */
 #include <fcntl.h>
+#include <time.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <liburing.h>
@@ -319,10 +320,10 @@ TEST_F_TIMEOUT(small, swapped_and_shared, PATIENCE)
 /* Both pages are one. KPF_KSM says nothing: 6.12 shows it for every anonymous page. */
 static bool ksm_merges(const char *two_pages)
 {
+	time_t deadline = time(NULL) + PATIENCE / 4;
 	__u64 view[2];
-	int tries;
 
-	for (tries = 0; tries < 300; tries++) {
+	while (time(NULL) < deadline) {
 		if (!look(two_pages, 2, view) && !((view[0] ^ view[1]) & (PM_PRESENT | PM_PFN)))
 			return true;
 		usleep(20000);

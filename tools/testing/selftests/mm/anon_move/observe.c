@@ -234,7 +234,7 @@ size_t frames_kept(const __u64 *view, size_t pages)
 	size_t i, kept = count_kept(view, pages);
 	int tries;
 
-	for (tries = 0; tries < 10 && kept; tries++) {
+	for (tries = 0; tries < 50 && kept; tries++) {
 		write_text("/proc/sys/vm/compact_memory", "1");
 		usleep(10000);
 		kept = count_kept(view, pages);

@@ -98,7 +98,7 @@ static int make_swap_cache(struct space *s, size_t first, size_t pages)
 
 	if (make_swapped(s, first, pages) || madvise(addr, pages * PAGE, MADV_WILLNEED))
 		return -1;
-	for (round = 0; round < ROUNDS && !cached(addr, pages); round++)
+	for (round = 0; round < 10 * ROUNDS && !cached(addr, pages); round++)
 		usleep(10000);
 	return cached(addr, pages) &&
 	       all_pages(addr, pages, PM_PRESENT | PM_SWAP, PM_SWAP) ? 0 : -1;
