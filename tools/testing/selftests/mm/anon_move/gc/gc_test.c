@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../../../kselftest_harness.h"
@@ -125,6 +126,42 @@ static bool ran(struct __test_metadata *_metadata, struct outcome *o, const char
 	return !o->status;
 }
 
+/* Columns with blanks between them, or with + where one of them is enough: which counted nothing? */
+static const char *uncounted(const struct outcome *o, const char *columns)
+{
+	static char group[64];
+	char all[256], *rest = all, *names, *name;
+	double sum;
+
+	snprintf(all, sizeof(all), "%s", columns);
+	while ((names = strsep(&rest, " "))) {
+		snprintf(group, sizeof(group), "%s", names);
+		for (sum = 0; (name = strsep(&names, "+"));)
+			sum += value_of(o, name);
+		if (sum <= 0)
+			return group;
+	}
+	return "";
+}
+
+/*
+ * What takes two threads at once may not come about in a run of which a busy host
+ * lets them have no part together. So it is run until it has, but not for ever.
+ */
+static bool ran_until(struct __test_metadata *_metadata, struct outcome *o, const char *options,
+		      const char *columns)
+{
+	time_t deadline = time(NULL) + PATIENCE / 4;
+
+	do {
+		if (!ran(_metadata, o, options))
+			return false;
+	} while (*uncounted(o, columns) && time(NULL) < deadline);
+	EXPECT_STREQ("", uncounted(o, columns))
+		TH_LOG("%s: %s", options, o->said);
+	return true;
+}
+
 FIXTURE(backends)
 {
 	struct outcome o;
@@ -200,14 +237,12 @@ FIXTURE_TEARDOWN(backends)
 static void ten_cycles(struct __test_metadata *_metadata, struct outcome *o,
 		       const char *options, bool has_wall)
 {
-	if (!ran(_metadata, o, options))
+	if (!ran_until(_metadata, o, options, "pages_produced stalls"))
 		return;
 	/* A wall is met by kernels that can't mremap() several VMAs at once. */
 	if (!has_wall || !strstr(o->said, "wall:"))
 		EXPECT_EQ(10, value_of(o, "cycles"))
 			TH_LOG("%s: %s", options, o->said);
-	EXPECT_LT(0, value_of(o, "pages_produced"));
-	EXPECT_LT(0, value_of(o, "stalls"));
 }
 
 TEST_F_TIMEOUT(backends, shadow_agrees, PATIENCE)
@@ -286,10 +321,10 @@ TEST_F_TIMEOUT(collector, memory_pressure, PATIENCE)
 {
 	if (swap_missing())
 		SKIP(return, "%s", swap_missing());
-	if (!ran(_metadata, &self->o, "--mib 32 --cycles 10 --disturb pageout,cold --warm"))
+	if (!ran_until(_metadata, &self->o, "--mib 32 --cycles 10 --disturb pageout,cold --warm",
+		       "event_pageouts"))
 		return;
 	EXPECT_EQ(10, value_of(&self->o, "cycles"));
-	EXPECT_LT(0, value_of(&self->o, "event_pageouts"));
 	if (!ran(_metadata, &self->o, "--delivery thread --mib 32 --cycles 10 --disturb pageout"))
 		return;
 	EXPECT_EQ(10, value_of(&self->o, "cycles"));
@@ -298,13 +333,11 @@ TEST_F_TIMEOUT(collector, memory_pressure, PATIENCE)
 /* Such pages are copied instead, and nothing gets lost by that. */
 TEST_F_TIMEOUT(collector, shared_and_pinned, PATIENCE)
 {
-	if (!ran(_metadata, &self->o, "--mib 32 --cycles 10 --disturb fork,pin --gc-threads 2"))
+	if (!ran_until(_metadata, &self->o,
+		       "--mib 32 --cycles 10 --disturb fork,pin --gc-threads 2",
+		       "event_forks event_pins event_ebusy bytes_copied"))
 		return;
 	EXPECT_EQ(10, value_of(&self->o, "cycles"));
-	EXPECT_LT(0, value_of(&self->o, "event_forks"));
-	EXPECT_LT(0, value_of(&self->o, "event_pins"));
-	EXPECT_LT(0, value_of(&self->o, "event_ebusy"));
-	EXPECT_LT(0, value_of(&self->o, "bytes_copied"));
 	if (!ran(_metadata, &self->o, "--delivery uring --mib 32 --cycles 10 --disturb fork,pin"))
 		return;
 	EXPECT_EQ(10, value_of(&self->o, "cycles"));
@@ -313,10 +346,9 @@ TEST_F_TIMEOUT(collector, shared_and_pinned, PATIENCE)
 /* Threads that come to the same page at once are told so. */
 TEST_F_TIMEOUT(collector, threads_meet, PATIENCE)
 {
-	if (!ran(_metadata, &self->o, "--mib 32 --cycles 10 --mutators 4 --gc-threads 2 --churn 5"))
-		return;
-	EXPECT_LT(0, value_of(&self->o, "event_eexist") + value_of(&self->o, "event_enoent"));
-	EXPECT_LT(0, value_of(&self->o, "event_partial"));
+	ran_until(_metadata, &self->o,
+		  "--mib 32 --cycles 10 --mutators 4 --gc-threads 2 --churn 5",
+		  "event_eexist+event_enoent event_partial");
 }
 
 FIXTURE(large)
