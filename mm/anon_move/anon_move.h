@@ -62,11 +62,19 @@ struct anon_move_stats {
 	unsigned long stop[ANON_MOVE_NR_STOPS];
 };
 
+/* What becomes of an entry's userfaultfd bit where it arrives. */
+enum anon_move_uffd {
+	ANON_MOVE_UFFD_CLEAR,
+	ANON_MOVE_UFFD_KEEP,
+	ANON_MOVE_UFFD_ARM,	/* set, and the entry not accessible */
+};
+
 /**
  * struct anon_move - one move, from the call to its return
  * @req: what was asked for
  * @dst_vma: destination, read-locked while the walk runs
  * @src_vma: source, read-locked likewise; may be @dst_vma
+ * @uffd: what the destination asks for, as long as it is locked
  * @done: bytes moved or passed over as holes so far; the cursor of both ranges
  * @folio: with a reference, what the last stop waits for; NULL if nothing
  * @tries: steps without progress since @done last grew
@@ -76,6 +84,7 @@ struct anon_move {
 	const struct anon_move_request *req;
 	struct vm_area_struct *dst_vma;
 	struct vm_area_struct *src_vma;
+	enum anon_move_uffd uffd;
 	unsigned long done;
 	struct folio *folio;
 	unsigned int tries;
@@ -88,10 +97,11 @@ struct anon_move {
  * @from: an entry that was taken
  * @from_step: difference to one for the next frame; see anon_move_pte_step()
  * @pfn: frame number of @from
- * @to: what @from becomes in a VMA with @prot and @flags
+ * @to: what @from becomes in a VMA with @prot, @flags and @uffd
  * @to_step: difference to one for the next frame
  * @prot: protection of the destination
  * @flags: flags of the destination
+ * @uffd: of the move; a matter of the descriptor, which the flags don't tell
  * @moved: what the entries of the batch become; none where nothing is to be installed
  *
  * Most entries differ from the one before by the frame alone. What does not
@@ -106,6 +116,7 @@ struct anon_move_desk {
 	u64 to_step;
 	pgprot_t prot;
 	vm_flags_t flags;
+	enum anon_move_uffd uffd;
 	pte_t moved[MAX_PTRS_PER_PTE];
 };
 
@@ -191,7 +202,7 @@ bool anon_move_should_fail(void);
 #define anon_move_should_fail() false
 #endif
 enum anon_move_stop anon_move_busy(struct anon_move *am, struct folio *folio);
-void anon_move_learn(struct anon_move_desk *desk, struct vm_area_struct *dst_vma, pte_t pte);
+void anon_move_learn(struct anon_move_desk *desk, const struct anon_move *am, pte_t pte);
 
 /**
  * anon_move_judge() - may the folio of this page move with it?
@@ -261,13 +272,13 @@ static inline void anon_move_reindex(struct anon_move *am, struct folio *folio, 
 }
 
 /* What @pte becomes, whose frame number is @pfn. */
-static inline pte_t anon_move_moved(struct anon_move_desk *desk, struct vm_area_struct *dst_vma,
+static inline pte_t anon_move_moved(struct anon_move_desk *desk, const struct anon_move *am,
 				    pte_t pte, unsigned long pfn)
 {
 	u64 distance = (u64)pfn - desk->pfn;
 
 	if (unlikely(!pte_same(pte, anon_move_pte_add(desk->from, distance * desk->from_step)))) {
-		anon_move_learn(desk, dst_vma, pte);
+		anon_move_learn(desk, am, pte);
 		distance = 0;
 	}
 	return anon_move_pte_add(desk->to, distance * desk->to_step);
@@ -287,7 +298,7 @@ static inline void anon_move_send(struct anon_move *am, struct anon_move_batch *
 				  unsigned int i, struct folio *folio, pte_t pte)
 {
 	anon_move_reindex(am, folio, anon_move_dst(b, i));
-	b->desk->moved[i] = anon_move_moved(b->desk, am->dst_vma, pte, folio_pfn(folio));
+	b->desk->moved[i] = anon_move_moved(b->desk, am, pte, folio_pfn(folio));
 	b->flush = true;
 }
 

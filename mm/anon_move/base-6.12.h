@@ -7,6 +7,8 @@
 
 #include <linux/swapops.h>
 
+#define ANON_MOVE_MAPPING_ANON		PAGE_MAPPING_ANON
+
 /* One bit of an entry, which means write-protection only: there is no other mode of userfaultfd yet. */
 #define pte_uffd(pte)			pte_uffd_wp(pte)
 #define pte_mkuffd(pte)			pte_mkuffd_wp(pte)

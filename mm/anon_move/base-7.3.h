@@ -6,6 +6,9 @@
 #define _MM_ANON_MOVE_BASE_H
 
 #include <linux/leafops.h>
+#include <linux/swapops.h>
+
+#define ANON_MOVE_MAPPING_ANON		FOLIO_MAPPING_ANON
 
 static inline unsigned long *anon_move_page_flags(struct page *page)
 {

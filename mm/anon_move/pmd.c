@@ -9,16 +9,18 @@
  * Keeps what the entry says of the page (dirty, accessed), takes the
  * destination's protection, and arrives soft-dirty (REGRESSIONS R12).
  */
-static pmd_t make_moved_pmd(pmd_t pmd, struct vm_area_struct *dst_vma)
+static pmd_t make_moved_pmd(pmd_t pmd, const struct anon_move *am)
 {
 	bool zero = is_huge_zero_pmd(pmd);
 
-	pmd = pmd_mksoft_dirty(pmd_modify(pmd, dst_vma->vm_page_prot));
-	if (!userfaultfd_wp(dst_vma))
+	pmd = pmd_mksoft_dirty(pmd_modify(pmd, am->dst_vma->vm_page_prot));
+	if (am->uffd == ANON_MOVE_UFFD_ARM)
+		return pmd_mkuffd(pmd_modify(pmd, PAGE_NONE));
+	if (am->uffd == ANON_MOVE_UFFD_CLEAR)
 		pmd = pmd_clear_uffd(pmd);
 	if (zero || pmd_uffd(pmd))
 		return pmd;
-	return pmd_mkwrite(pmd, dst_vma);
+	return pmd_mkwrite(pmd, am->dst_vma);
 }
 
 /*
@@ -32,6 +34,9 @@ static enum anon_move_stop judge_pmd(pmd_t pmd)
 
 	if (pmd_is_migration_entry(pmd))
 		return ANON_MOVE_MIGRATING;
+	/* A device has the page; its entries would be no better, so it is not split either (O9). */
+	if (pmd_is_device_private_entry(pmd))
+		return ANON_MOVE_MARKER;
 	/* Split or zapped since the walk looked. */
 	if (!pmd_trans_huge(pmd))
 		return ANON_MOVE_RACED;
@@ -75,7 +80,7 @@ static enum anon_move_stop move_claimed(struct anon_move *am, struct anon_move_b
 		}
 		anon_move_reindex(am, pmd_folio(pmd), b->dst);
 	}
-	set_pmd_at(mm, b->dst, b->dst_pmd, make_moved_pmd(pmd, am->dst_vma));
+	set_pmd_at(mm, b->dst, b->dst_pmd, make_moved_pmd(pmd, am));
 	pgtable_trans_huge_deposit(mm, b->dst_pmd,
 				   pgtable_trans_huge_withdraw(mm, b->src_pmd));
 	return ANON_MOVE_DONE;

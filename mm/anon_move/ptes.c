@@ -18,46 +18,47 @@ static DEFINE_PER_CPU(struct anon_move_desk, anon_move_desk) = {
 	.lock = INIT_LOCAL_LOCK(lock),
 };
 
-/*
- * A page arrives soft-dirty, as mremap() has it (REGRESSIONS R12, O3), and
- * stays write-protected only where somebody listens for it (R18).
- */
-static pte_t make_moved(pte_t pte, struct vm_area_struct *dst_vma)
+/* A page arrives soft-dirty, as mremap() has it (REGRESSIONS R12, O3), its zeroes read-only (R2). */
+static pte_t make_moved(pte_t pte, const struct anon_move *am)
 {
-	pte = pte_mksoft_dirty(pte_modify(pte, dst_vma->vm_page_prot));
-	if (pte_uffd(pte)) {
-		if (userfaultfd_wp(dst_vma))
-			return pte;
+	pte = pte_mksoft_dirty(pte_modify(pte, am->dst_vma->vm_page_prot));
+	if (am->uffd == ANON_MOVE_UFFD_ARM)
+		return pte_mkuffd(pte_modify(pte, PAGE_NONE));
+	if (am->uffd == ANON_MOVE_UFFD_CLEAR)
 		pte = pte_clear_uffd(pte);
-	}
-	return anon_move_pte_special(pte) ? pte : pte_mkwrite(pte, dst_vma);
+	if (anon_move_pte_special(pte) || pte_uffd(pte))
+		return pte;
+	return pte_mkwrite(pte, am->dst_vma);
 }
 
 /**
  * anon_move_learn() - work out what an entry becomes that is like none before
  * @desk: where to put the result
- * @dst_vma: the destination
+ * @am: the move
  * @pte: the present source entry
  *
  * Context: @desk->lock.
  */
-void anon_move_learn(struct anon_move_desk *desk, struct vm_area_struct *dst_vma, pte_t pte)
+void anon_move_learn(struct anon_move_desk *desk, const struct anon_move *am, pte_t pte)
 {
 	desk->from = pte;
 	desk->from_step = anon_move_pte_step(pte);
 	desk->pfn = pte_pfn(pte);
-	desk->to = make_moved(pte, dst_vma);
+	desk->to = make_moved(pte, am);
 	desk->to_step = anon_move_pte_step(desk->to);
 }
 
-/* What an entry becomes depends on these two besides itself. */
-static void prepare_desk(struct anon_move_desk *desk, const struct vm_area_struct *dst_vma)
+/* What an entry becomes depends on these three besides itself. */
+static void prepare_desk(struct anon_move_desk *desk, const struct anon_move *am)
 {
+	const struct vm_area_struct *dst_vma = am->dst_vma;
+
 	if (pgprot_val(desk->prot) == pgprot_val(dst_vma->vm_page_prot) &&
-	    desk->flags == dst_vma->vm_flags)
+	    desk->flags == dst_vma->vm_flags && desk->uffd == am->uffd)
 		return;
 	desk->prot = dst_vma->vm_page_prot;
 	desk->flags = dst_vma->vm_flags;
+	desk->uffd = am->uffd;
 	desk->from = __pte(0);
 	desk->from_step = 0;
 }
@@ -93,7 +94,7 @@ static unsigned int take_special(struct anon_move *am, struct anon_move_batch *b
 	if (!is_zero_pfn(pte_pfn(pte)))
 		return anon_move_end(b, ANON_MOVE_SHARED);
 	pte = ptep_get_and_clear(mm, anon_move_src(b, i), b->src_pte + i);
-	b->desk->moved[i] = make_moved(pte, am->dst_vma);
+	b->desk->moved[i] = make_moved(pte, am);
 	b->flush = true;
 	anon_move_count(ANON_MOVE_MOVED_ZERO, 1);
 	return 1;
@@ -218,7 +219,7 @@ static void move_entries(struct anon_move *am, struct anon_move_batch *b)
 	flush_tlb_batched_pending(am->req->mm);
 	local_lock(&anon_move_desk.lock);
 	b->desk = this_cpu_ptr(&anon_move_desk);
-	prepare_desk(b->desk, am->dst_vma);
+	prepare_desk(b->desk, am);
 	b->max = batch_entries(b);
 	take_all(am, b);
 	if (b->flush) {

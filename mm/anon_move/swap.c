@@ -34,7 +34,9 @@ static unsigned int move_swapped(struct anon_move *am, struct anon_move_batch *b
 	for (; i < end; i++) {
 		pte_t pte = pte_swp_mksoft_dirty(ptep_get(b->src_pte + i));
 
-		if (!userfaultfd_wp(am->dst_vma))
+		if (am->uffd == ANON_MOVE_UFFD_ARM)
+			pte = pte_swp_mkuffd(pte);
+		else if (am->uffd == ANON_MOVE_UFFD_CLEAR)
 			pte = pte_swp_clear_uffd(pte);
 		pte_clear(mm, anon_move_src(b, i), b->src_pte + i);
 		set_pte_at(mm, anon_move_dst(b, i), b->dst_pte + i, pte);

@@ -28,6 +28,22 @@ static bool vmas_alike(const struct vm_area_struct *a, const struct vm_area_stru
 	       pgprot_val(a->vm_page_prot) == pgprot_val(b->vm_page_prot);
 }
 
+/*
+ * Where accesses are tracked (RWP), what arrives is armed, whatever it was. Else
+ * it stays write-protected where somebody is told of a write (R18). With WP_ASYNC
+ * nobody is: there the bit says that the page was not written to, which can't be
+ * said of one that has just arrived (O14). And out of a VMA with RWP the same bit
+ * comes with another meaning (R20).
+ */
+static enum anon_move_uffd arrival(struct vm_area_struct *dst_vma, struct vm_area_struct *src_vma)
+{
+	if (userfaultfd_rwp(dst_vma))
+		return ANON_MOVE_UFFD_ARM;
+	if (userfaultfd_wp(dst_vma) && !userfaultfd_wp_async(dst_vma) && !userfaultfd_rwp(src_vma))
+		return ANON_MOVE_UFFD_KEEP;
+	return ANON_MOVE_UFFD_CLEAR;
+}
+
 static int check_vmas(const struct anon_move *am)
 {
 	const struct anon_move_request *req = am->req;
@@ -187,7 +203,7 @@ static bool vmas_contended(struct anon_move *am)
 
 /**
  * anon_move_lock_vmas() - find both VMAs, lock them for reading, check them
- * @am: the move; its VMAs are set on success
+ * @am: the move; its VMAs and @am->uffd are set on success
  *
  * Called anew after every pause of a move: nothing of an earlier hold is
  * trusted.
@@ -213,8 +229,11 @@ int anon_move_lock_vmas(struct anon_move *am)
 	if (error)
 		goto unlock;
 	error = check_vmas(am);
-	if (!error)
-		return 0;
+	if (error)
+		goto leave;
+	am->uffd = arrival(am->dst_vma, am->src_vma);
+	return 0;
+leave:
 	req->ops->leave(req);
 unlock:
 	unlock_found(am);

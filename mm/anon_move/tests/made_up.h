@@ -85,7 +85,7 @@ static inline struct folio *made_up_folio(struct kunit *test, unsigned int order
 	KUNIT_ASSERT_NOT_NULL(test, folio);
 	for (i = 0; i < folio_nr_pages(folio); i++)
 		set_bit(PG_anon_exclusive, anon_move_page_flags(folio_page(folio, i)));
-	folio->mapping = (void *)((unsigned long)&m->anon_vma | PAGE_MAPPING_ANON);
+	folio->mapping = (void *)((unsigned long)&m->anon_vma | ANON_MOVE_MAPPING_ANON);
 	folio->index = linear_anon_page_index(&m->src_vma, MADE_UP_SRC);
 	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, made_up_folio_free, folio));
 	return folio;

@@ -28,7 +28,7 @@ static void a_thp_is_judged_by_page_and_pins(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, ANON_MOVE_DONE, judge_pmd(pmd));
 	atomic_inc(&folio->_pincount);
 	KUNIT_EXPECT_EQ(test, ANON_MOVE_PINNED, judge_pmd(pmd));
-	clear_bit(PG_anon_exclusive, &folio->flags);
+	clear_bit(PG_anon_exclusive, anon_move_page_flags(&folio->page));
 	KUNIT_EXPECT_EQ(test, ANON_MOVE_SHARED, judge_pmd(pmd));
 	atomic_dec(&folio->_pincount);
 	KUNIT_EXPECT_EQ(test, ANON_MOVE_SHARED, judge_pmd(pmd));
@@ -58,25 +58,25 @@ static void dirty_is_carried_over_soft_dirty_is_set(struct kunit *test)
 	struct made_up *m = test->priv;
 	pmd_t pmd = pmd_mkclean(pmd_mkhuge(pfn_pmd(512, PAGE_READONLY)));
 
-	KUNIT_EXPECT_FALSE(test, pmd_dirty(make_moved_pmd(pmd, &m->dst_vma)));
-	KUNIT_EXPECT_TRUE(test, pmd_dirty(make_moved_pmd(pmd_mkdirty(pmd), &m->dst_vma)));
-	KUNIT_EXPECT_TRUE(test, pmd_write(make_moved_pmd(pmd, &m->dst_vma)));
+	KUNIT_EXPECT_FALSE(test, pmd_dirty(make_moved_pmd(pmd, &m->am)));
+	KUNIT_EXPECT_TRUE(test, pmd_dirty(make_moved_pmd(pmd_mkdirty(pmd), &m->am)));
+	KUNIT_EXPECT_TRUE(test, pmd_write(make_moved_pmd(pmd, &m->am)));
 	if (IS_ENABLED(CONFIG_MEM_SOFT_DIRTY))
-		KUNIT_EXPECT_TRUE(test, pmd_soft_dirty(make_moved_pmd(pmd, &m->dst_vma)));
+		KUNIT_EXPECT_TRUE(test, pmd_soft_dirty(make_moved_pmd(pmd, &m->am)));
 }
 
 static void R18_write_protection_follows_the_destination(struct kunit *test)
 {
 	struct made_up *m = test->priv;
-	pmd_t pmd = pmd_mkuffd_wp(pmd_mkhuge(pfn_pmd(512, PAGE_READONLY)));
+	pmd_t pmd = pmd_mkuffd(pmd_mkhuge(pfn_pmd(512, PAGE_READONLY)));
 
 	if (!IS_ENABLED(CONFIG_HAVE_ARCH_USERFAULTFD_WP))
 		kunit_skip(test, "PMDs have no uffd-wp bit here");
-	KUNIT_EXPECT_FALSE(test, pmd_uffd_wp(make_moved_pmd(pmd, &m->dst_vma)));
-	KUNIT_EXPECT_TRUE(test, pmd_write(make_moved_pmd(pmd, &m->dst_vma)));
-	vm_flags_init(&m->dst_vma, MADE_UP_FLAGS | VM_UFFD_WP);
-	KUNIT_EXPECT_TRUE(test, pmd_uffd_wp(make_moved_pmd(pmd, &m->dst_vma)));
-	KUNIT_EXPECT_FALSE(test, pmd_write(make_moved_pmd(pmd, &m->dst_vma)));
+	KUNIT_EXPECT_FALSE(test, pmd_uffd(make_moved_pmd(pmd, &m->am)));
+	KUNIT_EXPECT_TRUE(test, pmd_write(make_moved_pmd(pmd, &m->am)));
+	m->am.uffd = ANON_MOVE_UFFD_KEEP;
+	KUNIT_EXPECT_TRUE(test, pmd_uffd(make_moved_pmd(pmd, &m->am)));
+	KUNIT_EXPECT_FALSE(test, pmd_write(make_moved_pmd(pmd, &m->am)));
 }
 
 static struct kunit_case pmd_cases[] = {

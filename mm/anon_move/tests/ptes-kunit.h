@@ -41,11 +41,11 @@ static void dirty_and_accessed_are_carried_over(struct kunit *test)
 	struct made_up *m = test->priv;
 	pte_t pte = pte_mkclean(pte_mkold(pfn_pte(5, m->src_vma.vm_page_prot)));
 
-	KUNIT_EXPECT_FALSE(test, pte_dirty(make_moved(pte, &m->dst_vma)));
-	KUNIT_EXPECT_FALSE(test, pte_young(make_moved(pte, &m->dst_vma)));
+	KUNIT_EXPECT_FALSE(test, pte_dirty(make_moved(pte, &m->am)));
+	KUNIT_EXPECT_FALSE(test, pte_young(make_moved(pte, &m->am)));
 	pte = pte_mkyoung(pte_mkdirty(pte));
-	KUNIT_EXPECT_TRUE(test, pte_dirty(make_moved(pte, &m->dst_vma)));
-	KUNIT_EXPECT_TRUE(test, pte_young(make_moved(pte, &m->dst_vma)));
+	KUNIT_EXPECT_TRUE(test, pte_dirty(make_moved(pte, &m->am)));
+	KUNIT_EXPECT_TRUE(test, pte_young(make_moved(pte, &m->am)));
 }
 
 static void a_page_arrives_writable_and_soft_dirty(struct kunit *test)
@@ -53,7 +53,7 @@ static void a_page_arrives_writable_and_soft_dirty(struct kunit *test)
 	struct made_up *m = test->priv;
 	pte_t pte = pte_clear_soft_dirty(pte_wrprotect(pfn_pte(5, m->src_vma.vm_page_prot)));
 
-	pte = make_moved(pte, &m->dst_vma);
+	pte = make_moved(pte, &m->am);
 	KUNIT_EXPECT_TRUE(test, pte_write(pte));
 	KUNIT_EXPECT_EQ(test, 5, pte_pfn(pte));
 	if (IS_ENABLED(CONFIG_MEM_SOFT_DIRTY))
@@ -65,7 +65,7 @@ static void R2_the_zero_page_stays_read_only(struct kunit *test)
 	struct made_up *m = test->priv;
 	pte_t pte = pte_mkspecial(pfn_pte(my_zero_pfn(0), PAGE_READONLY));
 
-	KUNIT_EXPECT_FALSE(test, pte_write(make_moved(pte, &m->dst_vma)));
+	KUNIT_EXPECT_FALSE(test, pte_write(make_moved(pte, &m->am)));
 }
 
 static void R18_write_protection_follows_the_destination(struct kunit *test)
@@ -75,11 +75,11 @@ static void R18_write_protection_follows_the_destination(struct kunit *test)
 
 	if (!IS_ENABLED(CONFIG_HAVE_ARCH_USERFAULTFD_WP))
 		kunit_skip(test, "entries have no uffd-wp bit here");
-	KUNIT_EXPECT_FALSE(test, pte_uffd(make_moved(pte, &m->dst_vma)));
-	KUNIT_EXPECT_TRUE(test, pte_write(make_moved(pte, &m->dst_vma)));
-	vm_flags_init(&m->dst_vma, MADE_UP_FLAGS | VM_UFFD_WP);
-	KUNIT_EXPECT_TRUE(test, pte_uffd(make_moved(pte, &m->dst_vma)));
-	KUNIT_EXPECT_FALSE(test, pte_write(make_moved(pte, &m->dst_vma)));
+	KUNIT_EXPECT_FALSE(test, pte_uffd(make_moved(pte, &m->am)));
+	KUNIT_EXPECT_TRUE(test, pte_write(make_moved(pte, &m->am)));
+	m->am.uffd = ANON_MOVE_UFFD_KEEP;
+	KUNIT_EXPECT_TRUE(test, pte_uffd(make_moved(pte, &m->am)));
+	KUNIT_EXPECT_FALSE(test, pte_write(make_moved(pte, &m->am)));
 }
 
 /* What the desk computes from the entry before must be what make_moved() says. */
@@ -91,12 +91,12 @@ static void the_desk_says_what_make_moved_says(struct kunit *test)
 	unsigned int i, k;
 	pte_t pte;
 
-	prepare_desk(&m->desk, &m->dst_vma);
+	prepare_desk(&m->desk, &m->am);
 	for (i = 0; i < ARRAY_SIZE(prots) * ARRAY_SIZE(pfns); i++) {
 		k = i % ARRAY_SIZE(pfns);
 		pte = pfn_pte(pfns[k], prots[i / ARRAY_SIZE(pfns)]);
-		KUNIT_EXPECT_EQ_MSG(test, pte_val(make_moved(pte, &m->dst_vma)),
-				    pte_val(anon_move_moved(&m->desk, &m->dst_vma, pte, pfns[k])),
+		KUNIT_EXPECT_EQ_MSG(test, pte_val(make_moved(pte, &m->am)),
+				    pte_val(anon_move_moved(&m->desk, &m->am, pte, pfns[k])),
 				    "%u", i);
 	}
 }
@@ -106,12 +106,12 @@ static void the_desk_forgets_another_destination(struct kunit *test)
 	struct made_up *m = test->priv;
 	pte_t pte = pte_mkuffd(pfn_pte(5, PAGE_READONLY));
 
-	prepare_desk(&m->desk, &m->dst_vma);
-	anon_move_moved(&m->desk, &m->dst_vma, pte, 5);
-	vm_flags_init(&m->dst_vma, MADE_UP_FLAGS | VM_UFFD_WP);
-	prepare_desk(&m->desk, &m->dst_vma);
-	KUNIT_EXPECT_EQ(test, pte_val(make_moved(pte, &m->dst_vma)),
-			pte_val(anon_move_moved(&m->desk, &m->dst_vma, pte, 5)));
+	prepare_desk(&m->desk, &m->am);
+	anon_move_moved(&m->desk, &m->am, pte, 5);
+	m->am.uffd = ANON_MOVE_UFFD_KEEP;
+	prepare_desk(&m->desk, &m->am);
+	KUNIT_EXPECT_EQ(test, pte_val(make_moved(pte, &m->am)),
+			pte_val(anon_move_moved(&m->desk, &m->am, pte, 5)));
 }
 
 static void expect_not_taken(struct kunit *test, enum anon_move_stop stop)
@@ -179,9 +179,9 @@ static void a_page_that_is_shared_or_of_a_file_is_not_taken(struct kunit *test)
 	struct folio *folio = made_up_folio(test, 0);
 
 	made_up_map(m, 0, folio);
-	clear_bit(PG_anon_exclusive, &folio->flags);
+	clear_bit(PG_anon_exclusive, anon_move_page_flags(&folio->page));
 	expect_not_taken(test, ANON_MOVE_SHARED);
-	set_bit(PG_anon_exclusive, &folio->flags);
+	set_bit(PG_anon_exclusive, anon_move_page_flags(&folio->page));
 	folio->mapping = NULL;
 	expect_not_taken(test, ANON_MOVE_SHARED);
 	KUNIT_EXPECT_FALSE(test, folio_test_locked(folio));
@@ -224,7 +224,7 @@ static void O18_an_entry_is_judged_before_it_gets_a_table(struct kunit *test)
 	folio_ref_add(folio, GUP_PIN_COUNTING_BIAS);
 	KUNIT_EXPECT_EQ(test, ANON_MOVE_PINNED, judge_entry(&m->am, pte));
 	folio_ref_sub(folio, GUP_PIN_COUNTING_BIAS);
-	clear_bit(PG_anon_exclusive, &folio->flags);
+	clear_bit(PG_anon_exclusive, anon_move_page_flags(&folio->page));
 	KUNIT_EXPECT_EQ(test, ANON_MOVE_SHARED, judge_entry(&m->am, pte));
 	pte = pte_mkspecial(pfn_pte(my_zero_pfn(0), PAGE_READONLY));
 	KUNIT_EXPECT_EQ(test, ANON_MOVE_DONE, judge_entry(&m->am, pte));

@@ -8,7 +8,7 @@
 
 static pte_t swapped(pgoff_t slot)
 {
-	return pte_swp_mkexclusive(swp_entry_to_pte(swp_entry(0, slot)));
+	return pte_swp_mkexclusive(softleaf_to_pte(swp_entry(0, slot)));
 }
 
 static void made_up_swap(struct made_up *m, unsigned int i, pgoff_t slot, unsigned int nr)
@@ -19,7 +19,7 @@ static void made_up_swap(struct made_up *m, unsigned int i, pgoff_t slot, unsign
 
 static void only_exclusive_swap_entries_may_move(struct kunit *test)
 {
-	pte_t migrating = swp_entry_to_pte(make_readable_exclusive_migration_entry(5));
+	pte_t migrating = softleaf_to_pte(make_readable_exclusive_migration_entry(5));
 	pte_t poisoned = make_pte_marker(PTE_MARKER_POISONED);
 
 	KUNIT_EXPECT_EQ(test, ANON_MOVE_DONE, anon_move_judge_swap(swapped(7)));
@@ -55,23 +55,23 @@ static void the_slot_moves_and_arrives_soft_dirty(struct kunit *test)
 static void R18_write_protection_follows_the_destination(struct kunit *test)
 {
 	struct made_up *m = test->priv;
-	pte_t protected = pte_swp_mkuffd_wp(swapped(7));
+	pte_t protected = pte_swp_mkuffd(swapped(7));
 
 	if (!IS_ENABLED(CONFIG_HAVE_ARCH_USERFAULTFD_WP))
 		kunit_skip(test, "entries have no uffd-wp bit here");
 	m->src[0] = protected;
 	m->src[1] = protected;
 	move_swapped(&m->am, &m->b, 0, 1);
-	KUNIT_EXPECT_FALSE(test, pte_swp_uffd_wp(m->dst[0]));
-	vm_flags_init(&m->dst_vma, MADE_UP_FLAGS | VM_UFFD_WP);
+	KUNIT_EXPECT_FALSE(test, pte_swp_uffd(m->dst[0]));
+	m->am.uffd = ANON_MOVE_UFFD_KEEP;
 	move_swapped(&m->am, &m->b, 1, 1);
-	KUNIT_EXPECT_TRUE(test, pte_swp_uffd_wp(m->dst[1]));
+	KUNIT_EXPECT_TRUE(test, pte_swp_uffd(m->dst[1]));
 }
 
 static void all_entries_follow_or_none(struct kunit *test)
 {
 	struct made_up *m = test->priv;
-	const swp_entry_t first = swp_entry(0, 8);
+	const softleaf_t first = swp_entry(0, 8);
 
 	made_up_swap(m, 12, 8, 4);
 	KUNIT_EXPECT_TRUE(test, all_follow(&m->b, 12, first, 4));

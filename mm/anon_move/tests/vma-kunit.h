@@ -79,6 +79,19 @@ static void either_vma_may_be_refused(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -EINVAL, check_vmas(&m->am));
 }
 
+/* That of a descriptor with WP_ASYNC is fs/userfaultfd.c's to make. */
+static void R18_the_registration_decides_what_arrives(struct kunit *test)
+{
+	struct made_up *m = test->priv;
+
+	if (!IS_ENABLED(CONFIG_HAVE_ARCH_USERFAULTFD_WP))
+		kunit_skip(test, "entries have no uffd-wp bit here");
+	vm_flags_init(&m->dst_vma, MADE_UP_FLAGS | VM_UFFD_MISSING);
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_UFFD_CLEAR, arrival(&m->dst_vma, &m->src_vma));
+	vm_flags_init(&m->dst_vma, MADE_UP_FLAGS | VM_UFFD_WP);
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_UFFD_KEEP, arrival(&m->dst_vma, &m->src_vma));
+}
+
 #ifdef CONFIG_PER_VMA_LOCK
 static void vma_has_its_start_and_not_its_end(struct kunit *test)
 {
@@ -96,6 +109,7 @@ static struct kunit_case vma_cases[] = {
 	KUNIT_CASE(alike_is_by_access_lock_drop_and_prot),
 	KUNIT_CASE(ranges_end_within_their_vmas),
 	KUNIT_CASE(either_vma_may_be_refused),
+	KUNIT_CASE(R18_the_registration_decides_what_arrives),
 #ifdef CONFIG_PER_VMA_LOCK
 	KUNIT_CASE(vma_has_its_start_and_not_its_end),
 #endif
