@@ -3,16 +3,17 @@
  * Remembers the two VMAs of a CPU's last move, as the next mostly has the same. Locks none.
  *
  * To find two VMAs takes a fifth of a move of one page. What is remembered may
- * have been freed since, and this tells without following it: a VMA is freed a
- * grace period after a writer of the mmap_lock has taken it out of the tree,
- * and each such writer changes mm_lock_seq before he does anything. (Only
- * exit_mmap() frees them at once: nobody is left then who could move.) So if, in
+ * have been freed since, and this tells without following it: a VMA's memory is
+ * given back a grace period after a writer of the mmap_lock has taken it out of
+ * the tree, and each such writer changes mm_lock_seq before he does anything.
+ * (Only exit_mmap() need not wait: nobody is left then who could move.) So if, in
  * an RCU section, the number still is what it was while both VMAs were locked
- * in the tree, neither will be freed before the section ends; a read of the
- * number that comes too early to see the change is in a section that began early
- * enough to hold the grace period up. Whoever follows the VMAs there locks them
- * and looks whether they have what he wants, just as if he had found them in the
- * tree.
+ * in the tree, neither's memory will be given back before the section ends; a
+ * read of the number that comes too early to see the change is in a section that
+ * began early enough to hold the grace period up. Whoever follows the VMAs there
+ * locks them, and looks whether they are this mm's (it may be another's by now,
+ * where bases use VMAs again at once: R21) and have what he wants, just as if he
+ * had found them in the tree.
  */
 
 #include "anon_move.h"

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Between VMAs that are write-protected, tracked for any access (RWP), or
+ * neither: one bit of an entry has two meanings, and what arrives must have
+ * that of its new VMA.
+ */
+#include <string.h>
+#include <unistd.h>
+#include <sys/ioctl.h>
+
+#include "../../kselftest_harness.h"
+#include "anon_move_test.h"
+
+/* Linux 7.3 has these. A kernel that has not refuses them, and the tests are skipped. */
+#ifndef UFFD_FEATURE_RWP
+#define UFFD_FEATURE_RWP		(1 << 17)
+#define UFFD_FEATURE_RWP_ASYNC		(1 << 18)
+#define UFFDIO_REGISTER_MODE_RWP	((__u64)1 << 3)
+#define UFFDIO_RWPROTECT_MODE_RWP	((__u64)1 << 0)
+struct uffdio_rwprotect {
+	struct uffdio_range range;
+	__u64 mode;
+};
+#define UFFDIO_RWPROTECT		_IOWR(UFFDIO, 0x09, struct uffdio_rwprotect)
+#endif
+
+enum mode { NONE, WP, RWP, RWP_ASYNC };
+
+static const struct {
+	__u64 features;
+	__u64 registered;
+} modes[] = {
+	[NONE] = { 0, 0 },
+	[WP] = { FEATURES_WP, UFFDIO_REGISTER_MODE_WP },
+	[RWP] = { UFFD_FEATURE_RWP, UFFDIO_REGISTER_MODE_RWP },
+	[RWP_ASYNC] = { UFFD_FEATURE_RWP | UFFD_FEATURE_RWP_ASYNC, UFFDIO_REGISTER_MODE_RWP },
+};
+
+static int rwprotect(int uffd, char *addr, size_t len, __u64 mode)
+{
+	struct uffdio_rwprotect protect = {
+		.range = { (unsigned long)addr, len }, .mode = mode,
+	};
+
+	return ioctl(uffd, UFFDIO_RWPROTECT, &protect);
+}
+
+static int protect(int uffd, char *addr, enum mode mode)
+{
+	if (mode == NONE)
+		return 0;
+	if (mode == WP)
+		return uffd_writeprotect(uffd, addr, PMD);
+	return rwprotect(uffd, addr, PMD, UFFDIO_RWPROTECT_MODE_RWP);
+}
+
+static void write_byte(void *addr)
+{
+	*(volatile char *)addr = 77;
+}
+
+FIXTURE(tracked)
+{
+	struct space space;
+	int from;
+	long long before;
+};
+
+FIXTURE_VARIANT(tracked)
+{
+	enum mode from;
+	enum mode to;
+	enum page_kind_id kind;
+};
+
+FIXTURE_VARIANT_ADD(tracked, wp_to_wp_small) { WP, WP, KIND_SMALL };
+FIXTURE_VARIANT_ADD(tracked, wp_to_wp_zero) { WP, WP, KIND_ZERO };
+FIXTURE_VARIANT_ADD(tracked, wp_to_wp_swapped) { WP, WP, KIND_SWAPPED };
+FIXTURE_VARIANT_ADD(tracked, wp_to_wp_thp) { WP, WP, KIND_THP };
+FIXTURE_VARIANT_ADD(tracked, none_to_rwp_small) { NONE, RWP, KIND_SMALL };
+FIXTURE_VARIANT_ADD(tracked, none_to_rwp_zero) { NONE, RWP, KIND_ZERO };
+FIXTURE_VARIANT_ADD(tracked, none_to_rwp_swapped) { NONE, RWP, KIND_SWAPPED };
+FIXTURE_VARIANT_ADD(tracked, none_to_rwp_mthp) { NONE, RWP, KIND_MTHP };
+FIXTURE_VARIANT_ADD(tracked, none_to_rwp_thp) { NONE, RWP, KIND_THP };
+FIXTURE_VARIANT_ADD(tracked, none_to_rwp_huge_zero) { NONE, RWP, KIND_HUGE_ZERO };
+FIXTURE_VARIANT_ADD(tracked, wp_to_rwp_small) { WP, RWP, KIND_SMALL };
+FIXTURE_VARIANT_ADD(tracked, wp_to_rwp_zero) { WP, RWP, KIND_ZERO };
+FIXTURE_VARIANT_ADD(tracked, wp_to_rwp_swapped) { WP, RWP, KIND_SWAPPED };
+FIXTURE_VARIANT_ADD(tracked, wp_to_rwp_thp) { WP, RWP, KIND_THP };
+FIXTURE_VARIANT_ADD(tracked, rwp_to_rwp_small) { RWP, RWP, KIND_SMALL };
+FIXTURE_VARIANT_ADD(tracked, rwp_to_rwp_zero) { RWP, RWP, KIND_ZERO };
+FIXTURE_VARIANT_ADD(tracked, rwp_to_rwp_swapped) { RWP, RWP, KIND_SWAPPED };
+FIXTURE_VARIANT_ADD(tracked, rwp_to_rwp_thp) { RWP, RWP, KIND_THP };
+FIXTURE_VARIANT_ADD(tracked, rwp_to_none_small) { RWP, NONE, KIND_SMALL };
+FIXTURE_VARIANT_ADD(tracked, rwp_to_none_zero) { RWP, NONE, KIND_ZERO };
+FIXTURE_VARIANT_ADD(tracked, rwp_to_none_swapped) { RWP, NONE, KIND_SWAPPED };
+FIXTURE_VARIANT_ADD(tracked, rwp_to_none_mthp) { RWP, NONE, KIND_MTHP };
+FIXTURE_VARIANT_ADD(tracked, rwp_to_none_thp) { RWP, NONE, KIND_THP };
+FIXTURE_VARIANT_ADD(tracked, rwp_to_none_huge_zero) { RWP, NONE, KIND_HUGE_ZERO };
+FIXTURE_VARIANT_ADD(tracked, rwp_to_wp_small) { RWP, WP, KIND_SMALL };
+FIXTURE_VARIANT_ADD(tracked, rwp_to_wp_zero) { RWP, WP, KIND_ZERO };
+FIXTURE_VARIANT_ADD(tracked, rwp_to_wp_swapped) { RWP, WP, KIND_SWAPPED };
+FIXTURE_VARIANT_ADD(tracked, rwp_to_wp_thp) { RWP, WP, KIND_THP };
+FIXTURE_VARIANT_ADD(tracked, none_to_async_small) { NONE, RWP_ASYNC, KIND_SMALL };
+FIXTURE_VARIANT_ADD(tracked, none_to_async_zero) { NONE, RWP_ASYNC, KIND_ZERO };
+FIXTURE_VARIANT_ADD(tracked, async_to_none_small) { RWP_ASYNC, NONE, KIND_SMALL };
+FIXTURE_VARIANT_ADD(tracked, async_to_wp_small) { RWP_ASYNC, WP, KIND_SMALL };
+
+FIXTURE_SETUP(tracked)
+{
+	const __u64 features = modes[variant->from].features | modes[variant->to].features;
+	const char *missing = move_missing();
+	struct space *s = &self->space;
+
+	missing = missing ? missing : features_missing(features, "no UFFD_FEATURE_RWP or _WP");
+	missing = missing ? missing : kind_missing(variant->kind);
+	/* The base lets some of these bits travel, others not. */
+	missing = missing ? missing : base_serves();
+	if (missing)
+		SKIP(return, "%s", missing);
+	ASSERT_EQ(0, space_open(s, PMD_PAGES, UFFD_FEATURE_SIGBUS | modes[variant->to].features));
+	ASSERT_EQ(0, make_kind(s, variant->kind, 0, PMD_PAGES));
+	self->from = uffd_open(0, modes[variant->from].features);
+	ASSERT_LE(0, self->from);
+	if (variant->from != NONE)
+		ASSERT_EQ(0, uffd_register(self->from, s->src, PMD,
+					   modes[variant->from].registered));
+	ASSERT_EQ(0, protect(self->from, s->src, variant->from));
+	ASSERT_EQ(0, uffd_register(s->uffd, s->dst, PMD, UFFDIO_REGISTER_MODE_MISSING |
+				   modes[variant->to].registered));
+	ASSERT_TRUE(catch_sigbus());
+	self->before = engine_count(page_kinds[variant->kind].counters);
+}
+
+FIXTURE_TEARDOWN(tracked)
+{
+	close(self->from);
+	space_close(&self->space);
+}
+
+/* Does an access end in a signal, as whoever is told of it wants it? */
+static void expect_accesses(struct __test_metadata *_metadata, char *dst, enum mode from,
+			    enum mode to)
+{
+	EXPECT_EQ(to != RWP, touch(dst));
+	EXPECT_EQ(to != RWP && !(to == WP && from == WP), survives(write_byte, dst));
+}
+
+TEST_F_TIMEOUT(tracked, R20_arrives_as_registered, PATIENCE)
+{
+	const bool armed = variant->to == RWP || variant->to == RWP_ASYNC ||
+			   (variant->to == WP && variant->from == WP);
+	struct space *s = &self->space;
+
+	ASSERT_EQ(0, move_pages_of(s->uffd, s->dst, s->src, PMD, 0).err);
+	EXPECT_ENGINE(PMD_PAGES, page_kinds[variant->kind].counters, self->before);
+	EXPECT_TRUE(all_pages(s->dst, PMD_PAGES, PM_UFFD_WP, armed ? PM_UFFD_WP : 0));
+	expect_accesses(_metadata, s->dst, variant->from, variant->to);
+	if (variant->to == RWP)
+		ASSERT_EQ(0, rwprotect(s->uffd, s->dst, PMD, 0));
+	if (page_kinds[variant->kind].zeroes)
+		EXPECT_EQ(0, s->dst[PMD - 1]);
+	else
+		EXPECT_STREQ("", pages_differ(s->dst + PAGE, PMD_PAGES - 1, 2));
+}
+
+/* Nobody is told, but who asks sees what was accessed since it arrived, and what was not. */
+TEST_F_TIMEOUT(tracked, R20_armed_until_accessed, PATIENCE)
+{
+	struct space *s = &self->space;
+
+	if (variant->to != RWP_ASYNC)
+		return;
+	ASSERT_EQ(0, move_pages_of(s->uffd, s->dst, s->src, PMD, 0).err);
+	EXPECT_TRUE(touch(s->dst + PAGE));
+	EXPECT_TRUE(all_pages(s->dst, 1, PM_UFFD_WP, PM_UFFD_WP));
+	EXPECT_TRUE(all_pages(s->dst + PAGE, 1, PM_UFFD_WP, 0));
+	EXPECT_TRUE(all_pages(s->dst + 2 * PAGE, PMD_PAGES - 2, PM_UFFD_WP, PM_UFFD_WP));
+}
+
+TEST_HARNESS_MAIN
