@@ -78,6 +78,7 @@ enum anon_move_uffd {
  * @done: bytes moved or passed over as holes so far; the cursor of both ranges
  * @folio: with a reference, what the last stop waits for; NULL if nothing
  * @tries: steps without progress since @done last grew
+ * @since: jiffies at the first of them
  * @error: 0, or the negative errno of %ANON_MOVE_VMA; in the end, of whatever ended the call
  */
 struct anon_move {
@@ -89,6 +90,7 @@ struct anon_move {
 	struct folio *folio;
 	unsigned int tries;
 	int error;
+	unsigned long since;
 };
 
 /**

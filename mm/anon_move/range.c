@@ -9,10 +9,12 @@
 #include <trace/events/anon_move.h>
 
 /*
- * Steps without progress before the caller is told: with a tick between them,
- * as for a migration or an unwilling large folio, a second or less.
+ * How long without progress before the caller is told, whatever a tick is. What
+ * is waited for asleep is not cut short by it. Who was not given a CPU for so
+ * long, or slept, still tries a few times.
  */
-#define ANON_MOVE_MAX_TRIES	128
+#define ANON_MOVE_PATIENCE	(HZ / 2)
+#define ANON_MOVE_MIN_TRIES	16
 
 const struct anon_move_stop_info anon_move_stop_info[ANON_MOVE_NR_STOPS] = {
 	[ANON_MOVE_DONE]	= { "done", 0 },
@@ -249,9 +251,10 @@ static bool stop_waits(enum anon_move_stop stop)
 	       stop == ANON_MOVE_CACHED || stop == ANON_MOVE_MIGRATING;
 }
 
-static bool tries_left(const struct anon_move *am)
+static bool patience_left(const struct anon_move *am)
 {
-	return am->tries < ANON_MOVE_MAX_TRIES;
+	return am->tries < ANON_MOVE_MIN_TRIES ||
+	       time_before(jiffies, am->since + ANON_MOVE_PATIENCE);
 }
 
 static enum anon_move_stop stopped(enum anon_move_stop stop)
@@ -267,10 +270,13 @@ static enum anon_move_stop walk(struct anon_move *am)
 		unsigned long done = am->done;
 		enum anon_move_stop stop = stopped(step(am));
 
-		am->tries = am->done > done ? 0 : am->tries + 1;
+		if (likely(am->done > done))
+			am->tries = 0;
+		else if (!am->tries++)
+			am->since = jiffies;
 		if (stop && stop != ANON_MOVE_RACED)
 			return stop;
-		if (!tries_left(am))
+		if (!patience_left(am))
 			return ANON_MOVE_RACED;
 		if (am->done == am->req->len)
 			break;
@@ -303,7 +309,7 @@ static enum anon_move_stop walk_patiently(struct anon_move *am)
 {
 	enum anon_move_stop stop = walk_locked(am);
 
-	while (stop_waits(stop) && tries_left(am)) {
+	while (stop_waits(stop) && patience_left(am)) {
 		anon_move_count(ANON_MOVE_RETRIES, 1);
 		anon_move_wait(am, stop);
 		if (fatal_signal_pending(current))

@@ -29,14 +29,18 @@ static void only_what_passes_is_waited_for(struct kunit *test)
 		KUNIT_EXPECT_EQ_MSG(test, !!(passes & BIT(stop)), stop_waits(stop), "%u", stop);
 }
 
-static void tries_are_bounded(struct kunit *test)
+static void patience_is_bounded(struct kunit *test)
 {
 	struct made_up *m = test->priv;
 
-	m->am.tries = ANON_MOVE_MAX_TRIES - 1;
-	KUNIT_EXPECT_TRUE(test, tries_left(&m->am));
+	m->am.since = jiffies - ANON_MOVE_PATIENCE;
+	m->am.tries = ANON_MOVE_MIN_TRIES - 1;
+	KUNIT_EXPECT_TRUE(test, patience_left(&m->am));
 	m->am.tries++;
-	KUNIT_EXPECT_FALSE(test, tries_left(&m->am));
+	KUNIT_EXPECT_FALSE(test, patience_left(&m->am));
+	/* Far enough away that no delay of this test matters. */
+	m->am.since = jiffies + 1000 * HZ;
+	KUNIT_EXPECT_TRUE(test, patience_left(&m->am));
 }
 
 /* step() is inlined wherever it is called; gcov shall count no more copies than need be. */
@@ -110,7 +114,7 @@ static void a_huge_destination_exists(struct kunit *test)
 static struct kunit_case range_cases[] = {
 	KUNIT_CASE(every_stop_has_a_name_and_an_errno),
 	KUNIT_CASE(only_what_passes_is_waited_for),
-	KUNIT_CASE(tries_are_bounded),
+	KUNIT_CASE(patience_is_bounded),
 	KUNIT_CASE(a_step_ends_at_the_next_border),
 	KUNIT_CASE(a_hole_is_an_error_unless_allowed),
 #ifdef CONFIG_TRANSPARENT_HUGEPAGE

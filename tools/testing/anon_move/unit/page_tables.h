@@ -29,7 +29,11 @@
 #define WRITE_ONCE(x, value)	((x) = (value))
 #define smp_mb()
 #define cond_resched()
+#define HZ			100
+#define time_before(a, b)	((long)((a) - (b)) < 0)
 #define fatal_signal_pending(task) ((task)->killed)
+
+extern unsigned long jiffies;
 
 typedef unsigned long pgoff_t, vm_flags_t;
 typedef struct { int unused; } local_lock_t, spinlock_t, pgprot_t, pgd_t, p4d_t, pud_t;
