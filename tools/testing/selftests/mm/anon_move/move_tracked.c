@@ -158,10 +158,11 @@ TEST_F_TIMEOUT(tracked, R20_arrives_as_registered, PATIENCE)
 	expect_accesses(_metadata, s->dst, variant->from, variant->to);
 	if (variant->to == RWP)
 		ASSERT_EQ(0, rwprotect(s->uffd, s->dst, PMD, 0));
-	if (page_kinds[variant->kind].zeroes)
+	if (page_kinds[variant->kind].zeroes) {
 		EXPECT_EQ(0, s->dst[PMD - 1]);
-	else
+	} else {
 		EXPECT_STREQ("", pages_differ(s->dst + PAGE, PMD_PAGES - 1, 2));
+	}
 }
 
 /* Nobody is told, but who asks sees what was accessed since it arrived, and what was not. */
