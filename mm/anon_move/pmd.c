@@ -25,8 +25,10 @@ static pmd_t make_moved_pmd(pmd_t pmd, const struct anon_move *am)
 
 /*
  * What becomes of the PMD, judged under its lock: nothing else keeps the folio
- * alive. A THP is taken apart only when some of it will move; a shared or
- * pinned one stays huge (V8). A migrating one may be either when it is back.
+ * alive. A shared or pinned THP stays huge (V8). Of any other the PMD may be
+ * split, in the expectation that some of it moves; a page that is locked then,
+ * or was pinned meanwhile, stays all the same. The folio is split only when a
+ * batch comes to it. A migrating one may be either when it is back.
  */
 static enum anon_move_stop judge_pmd(pmd_t pmd)
 {

@@ -76,9 +76,10 @@ static unsigned int take_small(struct anon_move *am, struct anon_move_batch *b,
 	}
 	anon_move_send(am, b, i, folio, pte);
 	/*
-	 * Who walks the reverse map from now on finds no entry until this batch
-	 * ends, as while mremap() moves one. Those who must find it take the
-	 * page-table lock to look (PVMW_SYNC), and so wait.
+	 * Who walks the reverse map from now on looks at the new address, and
+	 * finds no entry there until this batch ends. Those who must find it
+	 * take the page-table lock to look (PVMW_SYNC), and so wait; for the
+	 * others it is a page still mapped, or not referenced.
 	 */
 	folio_unlock(folio);
 	anon_move_count(ANON_MOVE_MOVED_SMALL, 1);
