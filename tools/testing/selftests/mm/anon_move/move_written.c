@@ -6,7 +6,6 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdint.h>
-#include <string.h>
 #include <unistd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -109,11 +108,12 @@ static bool is_swapped(enum page_kind_id kind)
 FIXTURE_SETUP(written)
 {
 	const char *missing = tracking_missing();
+	bool kept = variant->to == LISTENER;
 	struct space *s = &self->space;
 
 	missing = missing ? missing : kind_missing(variant->kind);
 	/* The base drops the bit of what is present, and keeps it of what is swapped. */
-	if (!missing && is_swapped(variant->kind) != (variant->to == LISTENER))
+	if (!missing && is_swapped(variant->kind) != kept)
 		missing = base_serves();
 	if (missing)
 		SKIP(return, "%s", missing);
@@ -161,7 +161,7 @@ TEST_F_TIMEOUT(written, O14_arrives_written, PATIENCE)
 		return;
 	/* Tracked from here on like any other page. */
 	EXPECT_TRUE(protect(s->uffd, s->dst, PMD_PAGES, TRACKER));
-	memset(s->dst, 77, 1);
+	fill_pages(s->dst, 1, 77);
 	EXPECT_LT(0, written(s->dst, PMD_PAGES, 0));
 }
 
