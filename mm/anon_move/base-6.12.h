@@ -9,7 +9,7 @@
 
 #define ANON_MOVE_MAPPING_ANON		PAGE_MAPPING_ANON
 
-/* One bit of an entry, which means write-protection only: there is no other mode of userfaultfd yet. */
+/* One bit of an entry, which means write-protection: userfaultfd has no other mode yet. */
 #define pte_uffd(pte)			pte_uffd_wp(pte)
 #define pte_mkuffd(pte)			pte_mkuffd_wp(pte)
 #define pte_clear_uffd(pte)		pte_clear_uffd_wp(pte)
@@ -19,16 +19,26 @@
 #define pmd_uffd(pmd)			pmd_uffd_wp(pmd)
 #define pmd_mkuffd(pmd)			pmd_mkuffd_wp(pmd)
 #define pmd_clear_uffd(pmd)		pmd_clear_uffd_wp(pmd)
-#define userfaultfd_rwp(vma)		false
+
+static inline bool userfaultfd_rwp(struct vm_area_struct *vma)
+{
+	return false;
+}
 
 /* What is neither present nor none. */
-typedef swp_entry_t softleaf_t;
+#define softleaf_t			swp_entry_t
 #define softleaf_from_pte(pte)		pte_to_swp_entry(pte)
 #define softleaf_is_migration(entry)	is_migration_entry(entry)
 #define softleaf_is_swap(entry)		(!non_swap_entry(entry))
 #define pmd_is_migration_entry(pmd)	is_pmd_migration_entry(pmd)
-#define pmd_is_device_private_entry(pmd) false
 
+static inline bool pmd_is_device_private_entry(pmd_t pmd)
+{
+	return false;
+}
+
+#define folio_mk_pmd(folio, prot)	mk_huge_pmd(&(folio)->page, prot)
+#define zero_pfn(addr)			my_zero_pfn(addr)
 #define linear_anon_page_index(vma, addr) linear_page_index(vma, addr)
 #define lazy_mmu_mode_enable()		arch_enter_lazy_mmu_mode()
 #define lazy_mmu_mode_disable()		arch_leave_lazy_mmu_mode()

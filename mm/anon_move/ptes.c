@@ -18,7 +18,7 @@ static DEFINE_PER_CPU(struct anon_move_desk, anon_move_desk) = {
 	.lock = INIT_LOCAL_LOCK(lock),
 };
 
-/* A page arrives soft-dirty, as mremap() has it (REGRESSIONS R12, O3), its zeroes read-only (R2). */
+/* A page arrives soft-dirty, as mremap() has it (REGRESSIONS R12, O3); zeroes stay read-only. */
 static pte_t make_moved(pte_t pte, const struct anon_move *am)
 {
 	pte = pte_mksoft_dirty(pte_modify(pte, am->dst_vma->vm_page_prot));

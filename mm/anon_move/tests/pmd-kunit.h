@@ -23,7 +23,7 @@ static void a_thp_is_judged_by_page_and_pins(struct kunit *test)
 {
 	struct made_up *m = test->priv;
 	struct folio *folio = made_up_folio(test, HPAGE_PMD_ORDER);
-	pmd_t pmd = mk_huge_pmd(&folio->page, m->src_vma.vm_page_prot);
+	pmd_t pmd = folio_mk_pmd(folio, m->src_vma.vm_page_prot);
 
 	KUNIT_EXPECT_EQ(test, ANON_MOVE_DONE, judge_pmd(pmd));
 	atomic_inc(&folio->_pincount);
@@ -38,7 +38,7 @@ static void a_stop_leaves_both_pmds(struct kunit *test)
 {
 	struct made_up *m = test->priv;
 	struct folio *folio = made_up_folio(test, HPAGE_PMD_ORDER);
-	pmd_t src = mk_huge_pmd(&folio->page, m->src_vma.vm_page_prot), dst = src, before = src;
+	pmd_t src = folio_mk_pmd(folio, m->src_vma.vm_page_prot), dst = src, before = src;
 
 	m->b.src_pmd = &src;
 	m->b.dst_pmd = &dst;

@@ -63,7 +63,7 @@ static void a_page_arrives_writable_and_soft_dirty(struct kunit *test)
 static void R2_the_zero_page_stays_read_only(struct kunit *test)
 {
 	struct made_up *m = test->priv;
-	pte_t pte = pte_mkspecial(pfn_pte(my_zero_pfn(0), PAGE_READONLY));
+	pte_t pte = pte_mkspecial(pfn_pte(zero_pfn(0), PAGE_READONLY));
 
 	KUNIT_EXPECT_FALSE(test, pte_write(make_moved(pte, &m->am)));
 }
@@ -166,11 +166,11 @@ static void of_special_pages_only_the_zero_page_moves(struct kunit *test)
 
 	if (!IS_ENABLED(CONFIG_ARCH_HAS_PTE_SPECIAL))
 		kunit_skip(test, "entries have no special bit here");
-	m->src[0] = pte_mkspecial(pfn_pte(my_zero_pfn(0) + 1, PAGE_READONLY));
+	m->src[0] = pte_mkspecial(pfn_pte(zero_pfn(0) + 1, PAGE_READONLY));
 	expect_not_taken(test, ANON_MOVE_SHARED);
-	m->src[0] = pte_mkspecial(pfn_pte(my_zero_pfn(0), PAGE_READONLY));
+	m->src[0] = pte_mkspecial(pfn_pte(zero_pfn(0), PAGE_READONLY));
 	KUNIT_EXPECT_EQ(test, 1, take(&m->am, &m->b, 0));
-	KUNIT_EXPECT_EQ(test, my_zero_pfn(0), pte_pfn(m->desk.moved[0]));
+	KUNIT_EXPECT_EQ(test, zero_pfn(0), pte_pfn(m->desk.moved[0]));
 }
 
 static void a_page_that_is_shared_or_of_a_file_is_not_taken(struct kunit *test)
@@ -226,9 +226,9 @@ static void O18_an_entry_is_judged_before_it_gets_a_table(struct kunit *test)
 	folio_ref_sub(folio, GUP_PIN_COUNTING_BIAS);
 	clear_bit(PG_anon_exclusive, anon_move_page_flags(&folio->page));
 	KUNIT_EXPECT_EQ(test, ANON_MOVE_SHARED, judge_entry(&m->am, pte));
-	pte = pte_mkspecial(pfn_pte(my_zero_pfn(0), PAGE_READONLY));
+	pte = pte_mkspecial(pfn_pte(zero_pfn(0), PAGE_READONLY));
 	KUNIT_EXPECT_EQ(test, ANON_MOVE_DONE, judge_entry(&m->am, pte));
-	pte = pte_mkspecial(pfn_pte(my_zero_pfn(0) + 1, PAGE_READONLY));
+	pte = pte_mkspecial(pfn_pte(zero_pfn(0) + 1, PAGE_READONLY));
 	KUNIT_EXPECT_EQ(test, ANON_MOVE_SHARED, judge_entry(&m->am, pte));
 	pte = make_pte_marker(PTE_MARKER_POISONED);
 	KUNIT_EXPECT_EQ(test, ANON_MOVE_MARKER, judge_entry(&m->am, pte));

@@ -18,7 +18,7 @@
 /* KiB left to all others when hugetlb pages have taken their part; what they take, and how. */
 #define LEFT		(96 * 1024)
 #define TAKEN		(128UL << 20)
-#define PIECE		(1UL << 20)
+#define PIECE		(TAKEN / 128)
 
 FIXTURE(walkers)
 {

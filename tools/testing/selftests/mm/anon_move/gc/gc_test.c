@@ -126,7 +126,7 @@ static bool ran(struct __test_metadata *_metadata, struct outcome *o, const char
 	return !o->status;
 }
 
-/* Columns with blanks between them, or with + where one of them is enough: which counted nothing? */
+/* Columns with blanks between them, with + where one of them is enough: which counted nothing? */
 static const char *uncounted(const struct outcome *o, const char *columns)
 {
 	static char group[64];
