@@ -253,8 +253,12 @@ static inline enum anon_move_stop anon_move_lock(struct anon_move *am, struct fo
  */
 static inline bool anon_move_pinned(struct folio *folio)
 {
-	/* Pairs with what orders the reference before the second look in gup_fast(). */
-	smp_mb();
+	/*
+	 * Pairs with what orders the reference before the second look in
+	 * gup_fast(). The exchange that cleared the entry is a full barrier by
+	 * itself on x86; one with less order is made one here.
+	 */
+	smp_mb__after_atomic();
 	return anon_move_should_fail() || folio_maybe_dma_pinned(folio);
 }
 

@@ -27,7 +27,7 @@
 #define READ_ONCE(x)		(x)
 #define data_race(x)		(x) /* the test has one thread */
 #define WRITE_ONCE(x, value)	((x) = (value))
-#define smp_mb()
+#define smp_mb__after_atomic()
 #define cond_resched()
 #define HZ			100
 #define time_before(a, b)	((long)((a) - (b)) < 0)
