@@ -28,6 +28,7 @@ static inline bool userfaultfd_rwp(struct vm_area_struct *vma)
 /* What is neither present nor none. */
 #define softleaf_t			swp_entry_t
 #define softleaf_from_pte(pte)		pte_to_swp_entry(pte)
+#define softleaf_to_pte(entry)		swp_entry_to_pte(entry)
 #define softleaf_is_migration(entry)	is_migration_entry(entry)
 #define softleaf_is_swap(entry)		(!non_swap_entry(entry))
 #define pmd_is_migration_entry(pmd)	is_pmd_migration_entry(pmd)
