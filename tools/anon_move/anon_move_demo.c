@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#ifdef __x86_64__
+#include <cpuid.h>
+#endif
 
 #include "demo.h"
 
@@ -115,6 +118,30 @@ static void play(struct row *row)
 		play_engine(row);
 }
 
+/* The kernel takes 'rep movsb' on a processor that says that this is fast. */
+static bool copies_bytes(void)
+{
+#ifdef __x86_64__
+	const unsigned int enhanced = 1 << 9, fast_and_short = 1 << 4;
+	unsigned int eax, ebx, ecx, edx;
+
+	return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) &&
+	       (ebx & enhanced || edx & fast_and_short);
+#else
+	return false;
+#endif
+}
+
+static void print_note(bool counted)
+{
+	if (!counted)
+		puts("Nanoseconds say little: only 'tools/vm/run --icount' counts instructions.");
+	else if (copies_bytes())
+		puts("copy: qemu counts an instruction for each byte that 'rep movsb' copies.");
+	else
+		puts("copy: qemu counts an instruction for each 8 bytes that 'rep movsq' copies.");
+}
+
 static void print_table(const struct row *rows, size_t nr, bool counted)
 {
 	static const char line[] = "%-8s%-10s%9s%20s%17s%17s\n";
@@ -133,10 +160,7 @@ static void print_table(const struct row *rows, size_t nr, bool counted)
 	printf("\nEvery byte was checked. ranges: %lu pages a call. faults: another thread\n"
 	       "resolves them. sigbus: the faulting thread resolves them, as in Android's ART.\n",
 	       pages_per_call);
-	if (counted)
-		puts("copy: qemu counts an instruction for each byte that 'rep movsb' copies.");
-	else
-		puts("Nanoseconds say little: only 'tools/vm/run --icount' counts instructions.");
+	print_note(counted);
 	if (rows[-1].flushes < 0)
 		puts("TLB flushes: no tlb:tlb_flush tracepoint here, or not root.");
 }
