@@ -154,7 +154,9 @@ TEST_F_TIMEOUT(written, O14_arrives_written, PATIENCE)
 	ASSERT_EQ(0, move_pages_of(s->uffd, s->dst, s->src, PMD, 0).err);
 	EXPECT_ENGINE(1, "calls", self->calls);
 	EXPECT_ENGINE(PMD_PAGES, page_kinds[variant->kind].counters, before);
-	EXPECT_EQ(kept ? 0 : PMD_PAGES, written(s->dst, PMD_PAGES, 0));
+	/* Where nobody has registered, later kernels call nothing written. */
+	if (variant->to != NOBODY)
+		EXPECT_EQ(kept ? 0 : PMD_PAGES, written(s->dst, PMD_PAGES, 0));
 	EXPECT_TRUE(all_pages(s->dst, PMD_PAGES, PM_UFFD_WP, kept ? PM_UFFD_WP : 0));
 	EXPECT_TRUE(has_its_bytes(variant->kind, s->dst));
 	if (variant->to != TRACKER)
@@ -171,6 +173,7 @@ TEST_F_TIMEOUT(written, O14_mremap_does_it_too, PATIENCE)
 	struct space *s = &self->space;
 
 	ASSERT_EQ(s->dst, mremap(s->src, PMD, PMD, MREMAP_MAYMOVE | MREMAP_FIXED, s->dst));
+	ASSERT_EQ(0, uffd_register(s->uffd, s->dst, PMD, UFFDIO_REGISTER_MODE_WP));
 	EXPECT_EQ(PMD_PAGES, written(s->dst, PMD_PAGES, 0));
 	EXPECT_TRUE(has_its_bytes(variant->kind, s->dst));
 }
