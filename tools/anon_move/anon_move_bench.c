@@ -11,13 +11,13 @@
 #include "bench.h"
 
 static const char usage[] =
-"usage: anon_move_bench [--list] [--for-ever] [ROW...]\n"
+"usage: anon_move_bench [--list] [--for-ever MOVER] [ROW...]\n"
 "Measures what moving memory costs, by each mover, and prints a line of JSON for each figure.\n"
 "Where the clock counts instructions ('tools/vm/run --icount'): what rows of one thread cost.\n"
 "Elsewhere, with 2 CPUs: events of the concurrent rows. Without ROW: all that fit the machine.\n"
 "Needs 3 GiB of memory and 2 GiB of swap. Changes the settings for large folios.\n"
-"  --list      print the names of the rows\n"
-"  --for-ever  measure nothing; print a line, then do the work of ROW by our mover without end\n";
+"  --list            print the names of the rows\n"
+"  --for-ever MOVER  measure nothing; do the work of ROW by anon_move or base without end\n";
 
 static const struct row {
 	const char *name;
@@ -173,31 +173,38 @@ static void run_counted(void)
 }
 
 /* For whoever watches the guest from outside. */
-static void repeat_rows(void)
+static void repeat_rows(enum mover mover)
 {
 	for (size_t i = 0; i < NR(rows); i++) {
 		struct work work = {
-			.kind = rows[i].kind, .pages = rows[i].pages, .area = AREA,
+			.kind = rows[i].kind, .mover = mover, .pages = rows[i].pages, .area = AREA,
 		};
 
 		if (!is_wanted(rows[i].name))
 			continue;
 		open_work(&work);
-		puts("ready");
 		work_for_ever(&work);
 	}
+}
+
+static enum mover parse_mover(const char *name)
+{
+	for (int mover = 0; mover <= BASE; mover++)
+		if (!strcmp(name, mover_names[mover]))
+			return mover;
+	errx(CANNOT, "--for-ever takes anon_move or base, not '%s'", name);
 }
 
 int main(int argc, char **argv)
 {
 	static const struct option known[] = {
 		{ "list", no_argument, NULL, 'l' },
-		{ "for-ever", no_argument, NULL, 'e' },
+		{ "for-ever", required_argument, NULL, 'e' },
 		{ "help", no_argument, NULL, 'h' },
 		{ }
 	};
 	const bool counted = clock_counts_instructions();
-	bool for_ever = false;
+	enum mover for_ever = NR_MOVERS;
 	int option;
 
 	opterr = 0;
@@ -210,13 +217,13 @@ int main(int argc, char **argv)
 			list_rows();
 		if (option != 'e')
 			return 0;
-		for_ever = true;
+		for_ever = parse_mover(optarg);
 	}
 	wanted = argv + optind;
 	check_wanted(counted);
 	setlinebuf(stdout);
-	if (for_ever)
-		repeat_rows();
+	if (for_ever != NR_MOVERS)
+		repeat_rows(for_ever);
 	else if (counted)
 		run_counted();
 	else
