@@ -145,14 +145,15 @@ static void list_rows(void)
 {
 	for (size_t i = 0; i < NR(rows); i++)
 		puts(rows[i].name);
-	puts("writer\nparallel");
+	puts("sparse\nwriter\nparallel");
 }
 
 /* A row that this machine can't run must not pass for one that went well. */
 static void check_wanted(bool counted)
 {
 	for (char **want = wanted; *want; want++) {
-		bool fits = !strcmp(*want, counted ? "writer" : "parallel");
+		bool fits = !strcmp(*want, counted ? "writer" : "parallel") ||
+			    (counted && !strcmp(*want, "sparse"));
 
 		for (size_t i = 0; counted && i < NR(rows); i++)
 			fits |= !strcmp(*want, rows[i].name);
@@ -168,6 +169,8 @@ static void run_counted(void)
 		if (is_wanted(rows[i].name))
 			run_row(&rows[i]);
 	close_much();
+	if (is_wanted("sparse"))
+		bench_sparse();
 	if (is_wanted("writer"))
 		bench_writer();
 }

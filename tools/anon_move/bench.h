@@ -75,6 +75,9 @@ struct cost do_work(struct work *work, size_t len, unsigned int rounds,
 void close_work(struct work *work);
 void work_for_ever(struct work *work);
 
+/* sparse.c */
+void bench_sparse(void);
+
 /* concurrent.c */
 void bench_parallel(void);
 void bench_writer(void);
