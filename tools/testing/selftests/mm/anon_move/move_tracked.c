@@ -37,7 +37,7 @@ static const struct {
 	[RWP_ASYNC] = { UFFD_FEATURE_RWP | UFFD_FEATURE_RWP_ASYNC, UFFDIO_REGISTER_MODE_RWP },
 };
 
-static const char no_mode[] = "userfaultfd lacks a mode, most likely RWP, which came after Linux 6.12";
+static const char no_mode[] = "userfaultfd lacks a mode, most likely RWP of later kernels";
 
 static int rwprotect(int uffd, char *addr, size_t len, __u64 mode)
 {
