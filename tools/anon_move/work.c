@@ -241,7 +241,7 @@ void work_for_ever(struct work *work)
 
 		prepare(work, work->area);
 		for (size_t at = 0; at < work->area; at += work->pages * PAGE) {
-			/* tools/anon_move/profile sees here that a call begins, whoever serves it. */
+			/* Here tools/anon_move/profile sees a call begin, whoever serves it. */
 			asm volatile("profiled_move:");
 			move_part(work, at);
 		}
