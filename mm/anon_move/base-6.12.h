@@ -44,6 +44,12 @@ static inline bool pmd_is_device_private_entry(pmd_t pmd)
 #define lazy_mmu_mode_enable()		arch_enter_lazy_mmu_mode()
 #define lazy_mmu_mode_disable()		arch_leave_lazy_mmu_mode()
 
+/* Of a VMA that a unit test has made up. */
+static inline void anon_move_make_up_pgoff(struct vm_area_struct *vma, pgoff_t pgoff)
+{
+	vma->vm_pgoff = pgoff;
+}
+
 static inline unsigned long *anon_move_page_flags(struct page *page)
 {
 	return &page->flags;

@@ -7,8 +7,16 @@
 
 #include <linux/leafops.h>
 #include <linux/swapops.h>
+#include "../vma.h"
 
 #define ANON_MOVE_MAPPING_ANON		FOLIO_MAPPING_ANON
+
+/* Of a VMA that a unit test has made up: there are two, which are the same in an anonymous one. */
+static inline void anon_move_make_up_pgoff(struct vm_area_struct *vma, pgoff_t pgoff)
+{
+	vma->vm_pgoff = pgoff;
+	__vma_set_anon_pgoff(vma, pgoff);
+}
 
 static inline unsigned long *anon_move_page_flags(struct page *page)
 {

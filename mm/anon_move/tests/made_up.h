@@ -33,7 +33,7 @@ static inline void made_up_vma(struct made_up *m, struct vm_area_struct *vma, un
 	vma->vm_mm = &init_mm;
 	vma->vm_start = start;
 	vma->vm_end = start + SZ_1G;
-	vma->vm_pgoff = start >> PAGE_SHIFT;
+	anon_move_make_up_pgoff(vma, start >> PAGE_SHIFT);
 	vma->vm_page_prot = vm_get_page_prot(MADE_UP_FLAGS);
 	vma->anon_vma = &m->anon_vma;
 	vm_flags_init(vma, MADE_UP_FLAGS);
