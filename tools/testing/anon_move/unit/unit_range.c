@@ -105,10 +105,14 @@ enum anon_move_stop anon_move_judge_pmd(struct anon_move *am, const struct anon_
 enum anon_move_stop anon_move_ptes(struct anon_move *am, struct anon_move_batch *b)
 {
 	unsigned long nr = b->size / PAGE_SIZE;
-	pte_t *dst = b->dst_pmd->table + (b->dst & ~PMD_MASK) / PAGE_SIZE;
-	pte_t *src = b->src_pmd->table + (b->src & ~PMD_MASK) / PAGE_SIZE;
+	pte_t *dst, *src;
 
 	assert(world.held == 1);
+	/* It is a huge page again, which was none when the walk looked. */
+	if (!b->dst_pmd->table)
+		return ANON_MOVE_RACED;
+	dst = b->dst_pmd->table + (b->dst & ~PMD_MASK) / PAGE_SIZE;
+	src = b->src_pmd->table + (b->src & ~PMD_MASK) / PAGE_SIZE;
 	anon_move_batch_begin(am, b);
 	for (; b->nr < nr && !b->stop; b->nr += !b->stop)
 		b->stop = take_one(am, dst + b->nr, src + b->nr);

@@ -99,6 +99,21 @@ static bool act_munmap(struct rival *r)
 }
 
 /* What is left behind may only be filled from outside where nobody moves pages back to. */
+/*
+ * Where mremap() takes several VMAs at once, as from Linux 6.17 on, it stops at the
+ * first that it can't move, and those before it have moved: back with them.
+ */
+static void bring_back(struct piece piece, char *refuge)
+{
+	unsigned char resident;
+	size_t at;
+
+	for (at = 0; at < piece.pages * PAGE; at += PAGE)
+		if (mincore(piece.addr + at, PAGE, &resident) && errno == ENOMEM)
+			mremap(refuge + at, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+			       piece.addr + at);
+}
+
 static bool act_mremap(struct rival *r)
 {
 	struct piece piece = draw_piece(r, 64);
@@ -107,8 +122,10 @@ static bool act_mremap(struct rival *r)
 	int flags = MREMAP_MAYMOVE | MREMAP_FIXED;
 	int leave = piece.area == AREA_SRC && !r->arena->plan.registered ? MREMAP_DONTUNMAP : 0;
 
-	if (mremap(piece.addr, len, len, flags | leave, refuge) != refuge)
+	if (mremap(piece.addr, len, len, flags | leave, refuge) != refuge) {
+		bring_back(piece, refuge);
 		return false;
+	}
 	if (mremap(refuge, len, len, flags, piece.addr) != piece.addr)
 		trouble(r->arena, "%zu pages can't be mremap()ed back", piece.pages);
 	return true;
