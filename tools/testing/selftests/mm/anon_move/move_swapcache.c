@@ -5,6 +5,7 @@
  */
 #include <sched.h>
 #include <signal.h>
+#include <time.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 
@@ -13,9 +14,6 @@
 
 #define AREA	(2 * PMD_PAGES)
 #define MADE	(4 * MTHP_PAGES)
-
-/* Write-back may be over before the move when the guest has to wait for the host's CPU. */
-#define TRIES	20
 
 /* A source, and the frames that its pages were in before they were paged out. */
 struct made {
@@ -205,10 +203,11 @@ static void begin_write(struct __test_metadata *_metadata, const struct made *m,
 			const struct plan *p, bool mapped)
 {
 	const __u64 *last = m->frames + p->src + p->pages - 1;
-	int tries = 0;
+	const time_t since = time(NULL);
 
+	/* It may be over before it is looked for, when the guest has to wait for the host's CPU. */
 	do {
-		ASSERT_GT(TRIES, tries++);
+		ASSERT_GT(since + PATIENCE / 4, time(NULL));
 		ASSERT_TRUE(written(m));
 		fill_pages(m->space.src, MADE, 1);
 		ASSERT_TRUE(begin_page_out(m));
