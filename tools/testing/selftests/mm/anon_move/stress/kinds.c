@@ -284,7 +284,7 @@ static const char *hints_missing(void)
 
 static const char *guard_missing(void)
 {
-	return "MADV_GUARD_INSTALL came with Linux 6.13";
+	return "made by no code of ours yet; Linux has MADV_GUARD_INSTALL from 6.13 on";
 }
 
 const struct stress_kind stress_kinds[STRESS_KINDS] = {
