@@ -9,6 +9,13 @@
 #include <unistd.h>
 
 #include "gc.h"
+#include "backend.h"
+#include "compact.h"
+#include "heap.h"
+#include "meters.h"
+#include "options.h"
+#include "plan.h"
+#include "pool.h"
 
 #define CHUNK		BATCH	/* pages a GC thread takes from the heap at a time */
 #define SPINS		20	/* before sleeping, when somebody else is at the page */

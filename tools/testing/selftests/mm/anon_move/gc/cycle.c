@@ -3,10 +3,22 @@
  * A cycle from the first pause to the last page dropped, and the GC threads.
  */
 #define _GNU_SOURCE
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "gc.h"
+#include "backend.h"
+#include "compact.h"
+#include "cycle.h"
+#include "disturb.h"
+#include "heap.h"
+#include "mark.h"
+#include "meters.h"
+#include "mutator.h"
+#include "options.h"
+#include "plan.h"
+#include "safepoint.h"
 
 static pthread_t gc_threads[GC_THREADS_MAX];
 static pthread_barrier_t begin, done;

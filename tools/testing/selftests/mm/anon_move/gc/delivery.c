@@ -9,11 +9,19 @@
 #include <fcntl.h>
 #include <liburing.h>
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "gc.h"
+#include "backend.h"
+#include "compact.h"
+#include "delivery.h"
+#include "heap.h"
+#include "meters.h"
+#include "options.h"
 
 #define READS		16U	/* in flight */
 #define STOP		READS	/* what the read of the stop event is called */

@@ -5,6 +5,8 @@
  */
 #define _GNU_SOURCE
 #include <liburing.h>
+#include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -12,6 +14,12 @@
 #include <unistd.h>
 
 #include "gc.h"
+#include "disturb.h"
+#include "graph.h"
+#include "heap.h"
+#include "meters.h"
+#include "options.h"
+#include "safepoint.h"
 
 #define PINNED_MOST	16U	/* pages */
 #define LINGER		20000U	/* microseconds that pages stay shared or pinned, at most */

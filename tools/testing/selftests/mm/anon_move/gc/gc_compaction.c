@@ -5,7 +5,9 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -14,6 +16,23 @@
 #include <unistd.h>
 
 #include "gc.h"
+#include "backend.h"
+#include "compact.h"
+#include "cycle.h"
+#include "delivery.h"
+#include "disturb.h"
+#include "graph.h"
+#include "heap.h"
+#include "mark.h"
+#include "meters.h"
+#include "mutator.h"
+#include "options.h"
+#include "plan.h"
+#include "pool.h"
+#include "report.h"
+#include "safepoint.h"
+#include "selfcheck.h"
+#include "shadow.h"
 
 #define ENGINE_FILE	"/sys/kernel/debug/anon_move/engine"
 #define THP		"/sys/kernel/mm/transparent_hugepage/"

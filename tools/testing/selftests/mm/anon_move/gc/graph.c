@@ -10,6 +10,12 @@
 #include <string.h>
 
 #include "gc.h"
+#include "graph.h"
+#include "heap.h"
+#include "mark.h"
+#include "mutator.h"
+#include "options.h"
+#include "shadow.h"
 
 #define FRIEND_IS_NODE	80	/* percent; a friend that is none lives for longer than its slot */
 

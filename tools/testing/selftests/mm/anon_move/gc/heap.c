@@ -3,11 +3,13 @@
  * The heap: regions, objects and their bytes, and where new ones go.
  */
 #define _GNU_SOURCE
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "gc.h"
+#include "heap.h"
 
 #define SCRAMBLE	0x9e3779b97f4a7c15ULL
 #define STRIDE		0xc2b2ae3d27d4eb4fULL

@@ -4,10 +4,16 @@
  * and from the references that they overwrite meanwhile.
  */
 #define _GNU_SOURCE
+#include <pthread.h>
 #include <sched.h>
 #include <string.h>
 
 #include "gc.h"
+#include "heap.h"
+#include "mark.h"
+#include "mutator.h"
+#include "options.h"
+#include "shadow.h"
 
 bool marking;
 

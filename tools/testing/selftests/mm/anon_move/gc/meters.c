@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -14,6 +15,11 @@
 #include <linux/perf_event.h>
 
 #include "gc.h"
+#include "compact.h"
+#include "heap.h"
+#include "meters.h"
+#include "mutator.h"
+#include "options.h"
 
 #define STATUS		"/proc/self/status"
 #define VMSTAT		"/proc/vmstat"

@@ -4,9 +4,18 @@
  * the collector runs, and check all that they read.
  */
 #define _GNU_SOURCE
+#include <pthread.h>
 #include <string.h>
 
 #include "gc.h"
+#include "compact.h"
+#include "graph.h"
+#include "heap.h"
+#include "meters.h"
+#include "mutator.h"
+#include "options.h"
+#include "safepoint.h"
+#include "shadow.h"
 
 #define STALLS_MAX	(256 * 1024U)
 

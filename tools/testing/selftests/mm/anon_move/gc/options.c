@@ -5,10 +5,13 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <getopt.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "gc.h"
+#include "backend.h"
+#include "options.h"
 
 static const char usage[] =
 "usage: gc_compaction [OPTION...]\n"

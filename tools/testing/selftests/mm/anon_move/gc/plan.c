@@ -5,9 +5,13 @@
  * mutators run; they allocate in other regions meanwhile.
  */
 #define _GNU_SOURCE
+#include <pthread.h>
 #include <string.h>
 
 #include "gc.h"
+#include "heap.h"
+#include "plan.h"
+#include "pool.h"
 
 #define DENSE_PERCENT	70	/* live bytes from which on a region stays as it is */
 #define NEEDED		255	/* in pending[]: never goes to the pool */

@@ -4,7 +4,11 @@
  * be filled again. First in, first out, so that pages which were side by side
  * come out side by side, and can be moved with one call.
  */
+#include <pthread.h>
+
 #include "gc.h"
+#include "heap.h"
+#include "pool.h"
 
 static struct {
 	pthread_mutex_t lock;

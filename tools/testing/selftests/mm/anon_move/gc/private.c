@@ -12,6 +12,12 @@
 #include <sys/mman.h>
 
 #include "gc.h"
+#include "backend.h"
+#include "compact.h"
+#include "heap.h"
+#include "meters.h"
+#include "options.h"
+#include "pool.h"
 
 #define BUSY_TRIES	1000000
 

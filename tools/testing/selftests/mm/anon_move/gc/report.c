@@ -9,6 +9,9 @@
 #include <sys/stat.h>
 
 #include "gc.h"
+#include "meters.h"
+#include "options.h"
+#include "report.h"
 
 const char *const event_names[EVENTS] = {
 	[EV_EEXIST] = "eexist", [EV_ENOENT] = "enoent", [EV_EAGAIN] = "eagain",

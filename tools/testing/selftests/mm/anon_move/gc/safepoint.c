@@ -4,7 +4,10 @@
  * reference that a pause would have to rewrite. Likewise whoever hands addresses in
  * the heap to system calls.
  */
+#include <pthread.h>
+
 #include "gc.h"
+#include "safepoint.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;

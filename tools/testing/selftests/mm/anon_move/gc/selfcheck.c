@@ -9,6 +9,9 @@
 #include <sys/mman.h>
 
 #include "gc.h"
+#include "heap.h"
+#include "selfcheck.h"
+#include "shadow.h"
 
 static char saved[2 * PAGE];
 

@@ -9,6 +9,10 @@
 #include <string.h>
 
 #include "gc.h"
+#include "heap.h"
+#include "mutator.h"
+#include "options.h"
+#include "shadow.h"
 
 uint32_t shadow_roots[ROOTS];
 uint32_t nr_ids;

@@ -15,8 +15,15 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "gc.h"
+#include "backend.h"
+#include "compact.h"
+#include "heap.h"
+#include "meters.h"
+#include "options.h"
+#include "plan.h"
 
 static int file = -1;
 static char *alias;

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * How pages get where they belong: what each way to do it has to offer.
+ */
+#ifndef GC_BACKEND_H
+#define GC_BACKEND_H
+
+#include "compact.h"
+
+/**
+ * struct backend - one way to do it
+ * @name: for --backend
+ * @deliveries: a bit for each enum delivery that it can have
+ * @exclusive: publishing a page twice would harm, so a page is claimed for that, too
+ * @recycles: fresh and slid pages are made of used ones
+ * @fixed: each page of the heap has a place in a file, where its bytes must be
+ * @features: UFFD_FEATURE_* wanted
+ * @map: map the heap and whatever stands behind it
+ * @flip: in the pause: take the pages away, let touching the heap fault
+ * @from: where the collector finds a page of the heap since the flip
+ * @stage: a page to fill, for a page of the heap
+ * @publish: make pages side by side appear in the heap
+ * @fresh: make a page with any bytes appear in the heap, without a used one
+ * @drop: let go of what is left
+ * @open_all: let all be accessed, when that can't be done page by page; or NULL
+ */
+struct backend {
+	const char *name;
+	unsigned int deliveries;
+	bool exclusive;
+	bool recycles;
+	bool fixed;
+	uint64_t features;
+	void (*map)(void);
+	void (*flip)(void);
+	char *(*from)(size_t page);
+	char *(*stage)(struct worker *w, size_t page);
+	void (*publish)(size_t page, char *src, size_t pages);
+	void (*fresh)(size_t page);
+	void (*drop)(void);
+	void (*open_all)(void);
+};
+
+extern const struct backend *backend;
+extern const struct backend backend_move, backend_copy, backend_mremap;
+extern const struct backend backend_continue, backend_sigsegv;
+extern int uffd;
+
+void heap_register(uint64_t mode);
+void heap_unregister(void);
+void copy_pages(size_t page, char *src, size_t pages);
+
+#endif /* GC_BACKEND_H */
