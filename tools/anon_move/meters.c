@@ -72,8 +72,8 @@ bool clock_counts_instructions(void)
 }
 
 /**
- * sum_counters() - add up lines of a file of "key value" lines
- * @path: the file
+ * sum_counters() - add up lines of a file that begin with a key and a value
+ * @path: the file; other lines are passed over
  * @prefix: what the keys to add up begin with
  *
  * Return: the sum.
@@ -82,12 +82,13 @@ unsigned long long sum_counters(const char *path, const char *prefix)
 {
 	FILE *file = fopen(path, "r");
 	unsigned long long value, sum = 0;
-	char key[64];
+	char line[256], key[64];
 
 	if (!file)
 		err(CANNOT, "%s", path);
-	while (fscanf(file, "%63s %llu", key, &value) == 2)
-		if (!strncmp(key, prefix, strlen(prefix)))
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "%63s %llu", key, &value) == 2 &&
+		    !strncmp(key, prefix, strlen(prefix)))
 			sum += value;
 	fclose(file);
 	return sum;
