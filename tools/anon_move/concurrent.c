@@ -157,8 +157,7 @@ void bench_parallel(void)
 }
 
 struct writes {
-	unsigned long long nr, worst_ns;
-	unsigned long long move_ns, mover_ns;	/* how long it takes, and of it the mover runs */
+	unsigned long long nr, worst_ns, move_ns;
 };
 
 static atomic_bool moving;
@@ -166,13 +165,11 @@ static atomic_bool moving;
 static void *move_much(void *arg)
 {
 	struct writes *writes = arg;
-	unsigned long long ns, cpu_ns;
+	unsigned long long ns;
 
 	pthread_barrier_wait(&barrier);
 	ns = clock_ns();
-	cpu_ns = thread_ns();
 	move(0, GIB);
-	writes->mover_ns = thread_ns() - cpu_ns;
 	writes->move_ns = clock_ns() - ns;
 	atomic_store(&moving, false);
 	return NULL;
@@ -237,7 +234,6 @@ static double write_and_wait(struct writes *all)
 
 		all->nr += writes.nr;
 		all->move_ns += writes.move_ns;
-		all->mover_ns += writes.mover_ns;
 		if (wait > worst_wait)
 			worst_wait = wait;
 	}
@@ -261,8 +257,8 @@ static void writer_by(enum mover mover)
 	printf(", \"batches\": %.1f, \"gave_way\": %.1f",
 	       (double)(engine_counter("batches") - batches) / ROUNDS,
 	       (double)(engine_counter("stop_writer") - gave_way) / ROUNDS);
-	printf(", \"alone\": %.2f, \"longer\": %.3f, \"dearer\": %.3f", alone_ns / ROUNDS / 1e6,
-	       all.move_ns / alone_ns, all.mover_ns / alone_ns);
+	printf(", \"alone\": %.2f, \"longer\": %.3f", alone_ns / ROUNDS / 1e6,
+	       all.move_ns / alone_ns);
 	end_line(mover, MOST_WAIT);
 }
 

@@ -22,19 +22,6 @@ unsigned long long clock_ns(void)
 	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
 }
 
-/**
- * thread_ns() - how long has this thread been running?
- *
- * Return: nanoseconds of a CPU.
- */
-unsigned long long thread_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
-}
-
 /* Where no loop of known length is at hand, figures are called nanoseconds. */
 static unsigned long long loop_ns(unsigned long long instructions)
 {
