@@ -15,7 +15,7 @@ run: kernel selftests ## build, boot a guest, move 256 MiB with each of three mo
 bench: kernel bench-kernel selftests ## what moving costs, row by row, by each mover: tables and build/BASE/bench.json; BENCH=ROW for one
 	@tools/anon_move/bench $(BENCH)
 
-bench-docs: setup ## draw the chart and write the tables of Documentation/mm/anon_move-bench.* from build/BASE/bench.json
+bench-docs: setup ## draw the chart and write the tables of Documentation/mm/anon_move-bench-BASE.* from build/BASE/bench.json
 	@tools/anon_move/bench-docs
 
 test: ## lint, compile tests, guests with and without debugging, on both bases (with BASE=... on one)
