@@ -29,13 +29,14 @@ static const struct source {
 	enum source_kind kind;
 	const char *what;
 	const char *filter;
+	const char *renamed;	/* what later kernels call the function */
 } sources[] = {
 	{ EVENT_TLB_FLUSHES, TRACEPOINT, "tlb/tlb_flush", "reason == 3" },
 	{ EVENT_SPIN_LOCKS, PROBE, "_raw_spin_lock", NULL },
 	{ EVENT_WRITE_LOCKS, PROBE, "down_write", NULL },
 	{ EVENT_WRITE_LOCKS, PROBE, "down_write_trylock", NULL },
 	{ EVENT_CONTENTIONS, TRACEPOINT, "lock/contention_begin", NULL },
-	{ EVENT_SPLITS, PROBE, "split_huge_page_to_list_to_order", NULL },
+	{ EVENT_SPLITS, PROBE, "split_huge_page_to_list_to_order", NULL, "__folio_split" },
 	{ EVENT_FAULTS, SOFTWARE, "page faults", NULL },
 	{ EVENT_ALLOCATIONS, TRACEPOINT, "kmem/mm_page_alloc", NULL },
 };
@@ -72,6 +73,11 @@ static long long tracepoint_id(const char *name)
 	return id < 0 ? read_number("/sys/kernel/debug/tracing/events", name, "id") : id;
 }
 
+static int open_counter(const struct perf_event_attr *attr)
+{
+	return syscall(SYS_perf_event_open, attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
+}
+
 /* Counts for the calling thread and those it makes. Returns -1 where that can't be done. */
 static int open_source(const struct source *source)
 {
@@ -93,7 +99,11 @@ static int open_source(const struct source *source)
 	}
 	if (id < 0)
 		return -1;
-	fd = syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
+	fd = open_counter(&attr);
+	if (fd < 0 && source->renamed) {
+		attr.kprobe_func = (uintptr_t)source->renamed;
+		fd = open_counter(&attr);
+	}
 	if (fd >= 0 && source->filter && ioctl(fd, PERF_EVENT_IOC_SET_FILTER, source->filter))
 		err(FAILED, "can't filter %s", source->what);
 	return fd;
