@@ -39,7 +39,8 @@ TREE=$BUILD/linux
 BASE_PACKAGE=linux-source-$BASE
 
 # Where a file of ours lies in a kernel tree: each base has a header of its own, and all trees know it by one name.
-in_tree() { sed "s|mm/anon_move/base-${BASE//./\\.}\.h|mm/anon_move/base.h|g"; }
+BASE_HEADER="mm/anon_move/base-${BASE//./\\.}\.h"
+in_tree() { sed "s|^$BASE_HEADER\$|mm/anon_move/base.h|"; }
 OTHER_BASES=()
 for other in $BASES; do [ "$other" = "$BASE" ] || OTHER_BASES+=(":!mm/anon_move/base-$other.h"); done
 

@@ -281,4 +281,3 @@ void choose_runs(void)
 			add_run(backends[i], NULL);
 	}
 }
-
