@@ -148,6 +148,15 @@ static bool read_switch(const char *path, char value[16])
 	return chosen && sscanf(chosen, "[%15[^]]", value) == 1;
 }
 
+/* 6.12 does not put parts of a VMA together again of which some have an anon_vma only. */
+static int give_anon_vma(struct space *s, char *addr)
+{
+	if (madvise(s->src, s->pages * PAGE, MADV_NOHUGEPAGE))
+		return -1;
+	fill_pages(addr, 1, 1);
+	return madvise(addr, PAGE, MADV_DONTNEED);
+}
+
 static const char *folio_switch(size_t folio)
 {
 	static char path[80];
@@ -171,11 +180,14 @@ int make_large(struct space *s, size_t first, size_t pages, size_t folio)
 	char *addr = s->src + first * PAGE;
 	char old[16];
 
-	if (!read_switch(path, old) || write_text(path, "always"))
+	if (give_anon_vma(s, addr) || !read_switch(path, old) || write_text(path, "always"))
 		return -1;
-	/* No huge pages, by khugepaged neither: it looks as soon as MADV_HUGEPAGE lets it. */
 	write_text(THP_DIR "/hugepages-2048kB/enabled", "never");
-	madvise(s->src, s->pages * PAGE, MADV_HUGEPAGE);
+	/*
+	 * Not for all of the space: khugepaged looks at once, and makes folios of every
+	 * size that is switched on of the small pages and holes beside these.
+	 */
+	madvise(addr, pages * PAGE, MADV_HUGEPAGE);
 	fill_pages(addr, pages, s->id + first + 1);
 	madvise(s->src, s->pages * PAGE, MADV_NOHUGEPAGE);
 	write_text(THP_DIR "/hugepages-2048kB/enabled", "inherit");
