@@ -5,6 +5,13 @@
 
 #include "anon_move.h"
 
+static __always_inline enum anon_move_stop judge(pte_t pte, softleaf_t entry)
+{
+	if (likely(softleaf_is_swap(entry)))
+		return likely(pte_swp_exclusive(pte)) ? ANON_MOVE_DONE : ANON_MOVE_SHARED;
+	return softleaf_is_migration(entry) ? ANON_MOVE_MIGRATING : ANON_MOVE_MARKER;
+}
+
 /**
  * anon_move_judge_swap() - may what is neither present nor none move?
  * @pte: the source entry
@@ -16,34 +23,23 @@
  */
 enum anon_move_stop anon_move_judge_swap(pte_t pte)
 {
-	softleaf_t entry = softleaf_from_pte(pte);
-
-	if (softleaf_is_migration(entry))
-		return ANON_MOVE_MIGRATING;
-	if (!softleaf_is_swap(entry))
-		return ANON_MOVE_MARKER;
-	return pte_swp_exclusive(pte) ? ANON_MOVE_DONE : ANON_MOVE_SHARED;
+	return judge(pte, softleaf_from_pte(pte));
 }
 
-static unsigned int move_swapped(struct anon_move *am, struct anon_move_batch *b,
-				 unsigned int i, unsigned int nr)
+static __always_inline void move_swapped(struct anon_move *am, struct anon_move_batch *b,
+					 unsigned int i, pte_t pte)
 {
 	struct mm_struct *mm = am->req->mm;
-	unsigned int end = i + nr;
 
-	for (; i < end; i++) {
-		pte_t pte = pte_swp_mksoft_dirty(ptep_get(b->src_pte + i));
-
-		if (am->uffd == ANON_MOVE_UFFD_ARM)
-			pte = pte_swp_mkuffd(pte);
-		else if (am->uffd == ANON_MOVE_UFFD_CLEAR)
-			pte = pte_swp_clear_uffd(pte);
-		pte_clear(mm, anon_move_src(b, i), b->src_pte + i);
-		set_pte_at(mm, anon_move_dst(b, i), b->dst_pte + i, pte);
-		b->desk->moved[i] = __pte(0);
-	}
-	anon_move_count(ANON_MOVE_MOVED_SWAP, nr);
-	return nr;
+	pte = pte_swp_mksoft_dirty(pte);
+	if (am->uffd == ANON_MOVE_UFFD_ARM)
+		pte = pte_swp_mkuffd(pte);
+	else if (am->uffd == ANON_MOVE_UFFD_CLEAR)
+		pte = pte_swp_clear_uffd(pte);
+	pte_clear(mm, anon_move_src(b, i), b->src_pte + i);
+	set_pte_at(mm, anon_move_dst(b, i), b->dst_pte + i, pte);
+	b->desk->moved[i] = __pte(0);
+	anon_move_count(ANON_MOVE_MOVED_SWAP, 1);
 }
 
 /* Are the @nr entries from @i on those of the folio in slots @first and on, and may all move? */
@@ -86,6 +82,7 @@ static unsigned int move_locked(struct anon_move *am, struct anon_move_batch *b,
 				unsigned int i, struct folio *folio)
 {
 	unsigned int nr = entries_to_move(b, i, folio, softleaf_from_pte(ptep_get(b->src_pte + i)));
+	unsigned int k;
 
 	if (!nr) {
 		folio_get(folio);
@@ -94,7 +91,8 @@ static unsigned int move_locked(struct anon_move *am, struct anon_move_batch *b,
 	}
 	if (folio_test_anon(folio))
 		anon_move_reindex(am, folio, anon_move_dst(b, i));
-	move_swapped(am, b, i, nr);
+	for (k = i; k < i + nr; k++)
+		move_swapped(am, b, k, ptep_get(b->src_pte + k));
 	folio_unlock(folio);
 	return nr;
 }
@@ -107,6 +105,20 @@ static unsigned int move_cached(struct anon_move *am, struct anon_move_batch *b,
 	if (anon_move_should_fail() || !folio_trylock(folio))
 		return anon_move_end(b, anon_move_busy(am, folio));
 	return move_locked(am, b, i, folio);
+}
+
+static noinline unsigned int move_in_cache(struct anon_move *am, struct anon_move_batch *b,
+					   unsigned int i, softleaf_t entry)
+{
+	struct folio *folio = anon_move_cached_folio(entry);
+	unsigned int nr;
+
+	/* A slot being read past the cache, or being given back: soon over. */
+	if (!folio)
+		return anon_move_end(b, ANON_MOVE_LOCKED);
+	nr = move_cached(am, b, i, folio);
+	folio_put(folio);
+	return nr;
 }
 
 /**
@@ -133,21 +145,14 @@ unsigned int anon_move_swap(struct anon_move *am, struct anon_move_batch *b,
 			    unsigned int i, pte_t pte)
 {
 	softleaf_t entry = softleaf_from_pte(pte);
-	enum anon_move_stop stop = anon_move_judge_swap(pte);
-	struct folio *folio;
-	unsigned int nr;
+	enum anon_move_stop stop = judge(pte, entry);
 
-	if (stop)
+	if (unlikely(stop))
 		return anon_move_end(b, stop);
-	if (!anon_move_slot_cached(entry))
-		return move_swapped(am, b, i, 1);
-	folio = anon_move_cached_folio(entry);
-	/* A slot being read past the cache, or being given back: soon over. */
-	if (!folio)
-		return anon_move_end(b, ANON_MOVE_LOCKED);
-	nr = move_cached(am, b, i, folio);
-	folio_put(folio);
-	return nr;
+	if (anon_move_slot_cached(entry))
+		return move_in_cache(am, b, i, entry);
+	move_swapped(am, b, i, pte);
+	return 1;
 }
 
 #include "tests/swap-kunit.h"

@@ -46,7 +46,7 @@ static void the_slot_moves_and_arrives_soft_dirty(struct kunit *test)
 
 	made_up_swap(m, 2, 7, 1);
 	m->desk.moved[2] = swapped(99);
-	KUNIT_EXPECT_EQ(test, 1, move_swapped(&m->am, &m->b, 2, 1));
+	move_swapped(&m->am, &m->b, 2, m->src[2]);
 	KUNIT_EXPECT_TRUE(test, pte_none(m->src[2]));
 	KUNIT_EXPECT_EQ(test, pte_val(pte_swp_mksoft_dirty(swapped(7))), pte_val(m->dst[2]));
 	KUNIT_EXPECT_TRUE(test, pte_none(m->desk.moved[2]));
@@ -59,12 +59,10 @@ static void R18_write_protection_follows_the_destination(struct kunit *test)
 
 	if (!IS_ENABLED(CONFIG_HAVE_ARCH_USERFAULTFD_WP))
 		kunit_skip(test, "entries have no uffd-wp bit here");
-	m->src[0] = protected;
-	m->src[1] = protected;
-	move_swapped(&m->am, &m->b, 0, 1);
+	move_swapped(&m->am, &m->b, 0, protected);
 	KUNIT_EXPECT_FALSE(test, pte_swp_uffd(m->dst[0]));
 	m->am.uffd = ANON_MOVE_UFFD_KEEP;
-	move_swapped(&m->am, &m->b, 1, 1);
+	move_swapped(&m->am, &m->b, 1, protected);
 	KUNIT_EXPECT_TRUE(test, pte_swp_uffd(m->dst[1]));
 }
 
