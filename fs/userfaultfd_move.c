@@ -10,50 +10,22 @@
 
 /*
  * fork, mremap, munmap and MADV_DONTNEED raise mmap_changing until their
- * events have been read; the lock keeps it from rising during a hold of the
- * VMA locks (REGRESSIONS V5). Lock order: VMA locks, then this one.
+ * events have been read; map_changing_lock, which the move holds, keeps it from
+ * rising during a hold of the VMA locks (REGRESSIONS V5).
  */
-static int move_enter(const struct anon_move_request *req,
-		      const struct vm_area_struct *dst_vma)
+static int move_check(const struct anon_move_request *req, const struct vm_area_struct *dst_vma)
 {
 	struct userfaultfd_ctx *ctx = req->owner;
-	int error = 0;
 
-	down_read(&ctx->map_changing_lock);
 	if (atomic_read(&ctx->mmap_changing))
-		error = -EAGAIN;
-	else if (dst_vma->vm_userfaultfd_ctx.ctx != ctx)
-		error = -EINVAL; /* registered with no or another descriptor (V6) */
-	if (error)
-		up_read(&ctx->map_changing_lock);
-	return error;
+		return -EAGAIN;
+	/* Registered with no or another descriptor (V6). */
+	return dst_vma->vm_userfaultfd_ctx.ctx == ctx ? 0 : -EINVAL;
 }
-
-static void move_leave(const struct anon_move_request *req)
-{
-	struct userfaultfd_ctx *ctx = req->owner;
-
-	up_read(&ctx->map_changing_lock);
-}
-
-/* Who waits for the lock may hold the mmap_lock, and so keep the whole process waiting (O2). */
-static bool move_contended(const struct anon_move_request *req)
-{
-	struct userfaultfd_ctx *ctx = req->owner;
-
-	return rwsem_is_contended(&ctx->map_changing_lock);
-}
-
-static const struct anon_move_ops move_ops = {
-	.enter = move_enter,
-	.contended = move_contended,
-	.leave = move_leave,
-};
 
 static bool range_valid(const struct mm_struct *mm, u64 start, u64 len)
 {
-	return PAGE_ALIGNED(start) && PAGE_ALIGNED(len) && len &&
-	       start < mm->task_size && len <= mm->task_size - start;
+	return start < mm->task_size && len <= mm->task_size - start;
 }
 
 static bool move_valid(const struct userfaultfd_ctx *ctx, const struct uffdio_move *move)
@@ -62,11 +34,14 @@ static bool move_valid(const struct userfaultfd_ctx *ctx, const struct uffdio_mo
 
 	/* Its own mm stays alive for as long as the caller runs. */
 	return ctx->mm == current->mm && !(move->mode & ~modes) &&
+	       move->len && PAGE_ALIGNED(move->dst | move->src | move->len) &&
 	       range_valid(ctx->mm, move->dst, move->len) &&
 	       range_valid(ctx->mm, move->src, move->len);
 }
 
-static ssize_t move_range(struct userfaultfd_ctx *ctx, const struct uffdio_move *move)
+/* Inline, so that what was fetched stays in registers. */
+static __always_inline ssize_t move_range(struct userfaultfd_ctx *ctx,
+					  const struct uffdio_move *move)
 {
 	struct anon_move_request req = {
 		.mm = ctx->mm,
@@ -74,7 +49,8 @@ static ssize_t move_range(struct userfaultfd_ctx *ctx, const struct uffdio_move 
 		.src = move->src,
 		.len = move->len,
 		.key = ctx->move_key,
-		.ops = &move_ops,
+		.lock = &ctx->map_changing_lock,
+		.check = move_check,
 		.owner = ctx,
 	};
 
@@ -131,15 +107,15 @@ fault:
 int userfaultfd_anon_move(struct userfaultfd_ctx *ctx, unsigned long arg)
 {
 	struct uffdio_move __user *uarg = (struct uffdio_move __user *)arg;
-	struct uffdio_move move;
+	struct uffdio_move move __uninitialized; /* fetch() does it */
 	ssize_t moved;
 
 	if (fetch(&move, uarg))
 		return -EFAULT;
 
-	if (atomic_read(&ctx->mmap_changing))
+	if (unlikely(atomic_read(&ctx->mmap_changing)))
 		moved = -EAGAIN;
-	else if (!move_valid(ctx, &move))
+	else if (unlikely(!move_valid(ctx, &move)))
 		moved = -EINVAL;
 	else
 		moved = move_range(ctx, &move);

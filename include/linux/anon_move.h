@@ -11,30 +11,12 @@
 
 struct anon_move_request;
 struct mm_struct;
+struct rw_semaphore;
 struct userfaultfd_ctx;
 struct vm_area_struct;
 
 /* Holes in the source count as moved instead of ending the move. */
 #define ANON_MOVE_ALLOW_HOLES	BIT(0)
-
-/**
- * struct anon_move_ops - what a caller checks while the VMAs are locked
- * @enter: called each time the VMAs have been locked, before any page moves;
- *	   0 to go on, a negative errno to end the move; may sleep
- * @contended: does somebody wait for what @enter took? Asked between batches;
- *	   the move then lets go of it and comes back
- * @leave: called before they are unlocked, for each @enter that returned 0
- *
- * A long move drops the VMA locks to let writers in and then locks the VMAs
- * anew, so whatever @enter finds true is true for one hold of the locks only
- * (REGRESSIONS V5).
- */
-struct anon_move_ops {
-	int (*enter)(const struct anon_move_request *req,
-		     const struct vm_area_struct *dst_vma);
-	bool (*contended)(const struct anon_move_request *req);
-	void (*leave)(const struct anon_move_request *req);
-};
 
 /**
  * struct anon_move_request - what to move where, and on whose behalf
@@ -45,8 +27,14 @@ struct anon_move_ops {
  * @flags: ANON_MOVE_*
  * @key: from anon_move_new_key(), one for all requests of the same owner; 0 if
  *	 there will be few
- * @ops: the caller's checks
- * @owner: for @ops
+ * @lock: read-locked whenever the VMAs have been, for as long as they are; NULL
+ *	  if the caller needs none. A move lets go of it when somebody waits
+ * @check: called with all of these locks, before any page moves: 0 to go on, a
+ *	   negative errno to end the move
+ * @owner: for @check
+ *
+ * A long move drops its locks to let writers in and then locks the VMAs anew, so
+ * whatever @check finds true is true for one hold of them only (REGRESSIONS V5).
  */
 struct anon_move_request {
 	struct mm_struct *mm;
@@ -55,7 +43,8 @@ struct anon_move_request {
 	unsigned long len;
 	unsigned long flags;
 	u64 key;
-	const struct anon_move_ops *ops;
+	struct rw_semaphore *lock;
+	int (*check)(const struct anon_move_request *req, const struct vm_area_struct *dst_vma);
 	void *owner;
 };
 

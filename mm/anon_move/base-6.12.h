@@ -20,6 +20,8 @@
 #define pmd_mkuffd(pmd)			pmd_mkuffd_wp(pmd)
 #define pmd_clear_uffd(pmd)		pmd_clear_uffd_wp(pmd)
 
+#define VM_UFFD_RWP			VM_NONE
+
 static inline bool userfaultfd_rwp(struct vm_area_struct *vma)
 {
 	return false;

@@ -53,7 +53,7 @@ static inline bool anon_move_vma_lock(struct vm_area_struct *vma, int subclass)
  */
 static inline bool anon_move_vma_trylock(struct mm_struct *mm, struct vm_area_struct *vma)
 {
-	if (!IS_ERR_OR_NULL(vma_start_read(mm, vma)))
+	if (likely(vma_start_read(mm, vma) == vma))
 		return true;
 	rcu_read_lock();
 	return false;

@@ -37,11 +37,13 @@ static bool vmas_alike(const struct vm_area_struct *a, const struct vm_area_stru
  */
 static enum anon_move_uffd arrival(struct vm_area_struct *dst_vma, struct vm_area_struct *src_vma)
 {
+	if (likely(!(dst_vma->vm_flags & (VM_UFFD_WP | VM_UFFD_RWP))))
+		return ANON_MOVE_UFFD_CLEAR;
 	if (userfaultfd_rwp(dst_vma))
 		return ANON_MOVE_UFFD_ARM;
-	if (userfaultfd_wp(dst_vma) && !userfaultfd_wp_async(dst_vma) && !userfaultfd_rwp(src_vma))
-		return ANON_MOVE_UFFD_KEEP;
-	return ANON_MOVE_UFFD_CLEAR;
+	if (userfaultfd_wp_async(dst_vma) || userfaultfd_rwp(src_vma))
+		return ANON_MOVE_UFFD_CLEAR;
+	return ANON_MOVE_UFFD_KEEP;
 }
 
 static int check_vmas(const struct anon_move *am)
@@ -82,8 +84,9 @@ static bool vma_has(const struct vm_area_struct *vma, unsigned long addr)
  * What lock_vma_under_rcu() does with a VMA once it has found it, and without
  * a second try: the mmap_lock is there for that.
  */
-static struct vm_area_struct *lock_one(struct mm_struct *mm, struct vm_area_struct *vma,
-				       unsigned long addr)
+static __always_inline struct vm_area_struct *lock_one(struct mm_struct *mm,
+						       struct vm_area_struct *vma,
+						       unsigned long addr)
 {
 	/* May be that of another move, or changing; what counts is what is found below. */
 	if (!vma || !data_race(vma_has(vma, addr)) || anon_move_should_fail() ||
@@ -100,7 +103,7 @@ static struct vm_area_struct *lock_one(struct mm_struct *mm, struct vm_area_stru
  * the mmap_lock and wait for the destination, so waiting for the mmap_lock
  * here would be a deadlock (R5). Both are given up if either can't be had.
  */
-static bool lock_both(struct anon_move *am)
+static __always_inline bool lock_both(struct anon_move *am)
 {
 	const struct anon_move_request *req = am->req;
 
@@ -120,7 +123,7 @@ static bool lock_both(struct anon_move *am)
 	return false;
 }
 
-static bool look_up_both(struct anon_move *am)
+static noinline bool look_up_both(struct anon_move *am)
 {
 	am->dst_vma = vma_lookup(am->req->mm, am->req->dst);
 	am->src_vma = vma_lookup(am->req->mm, am->req->src);
@@ -151,12 +154,9 @@ static int lock_nested(struct anon_move *am)
 	return -EAGAIN;
 }
 
-static int lock_found(struct anon_move *am)
+static noinline int lock_under_mmap_lock(struct anon_move *am)
 {
 	int error;
-
-	if (lock_under_rcu(am))
-		return 0;
 
 	mmap_read_lock(am->req->mm);
 	error = find_vmas(am);
@@ -164,6 +164,11 @@ static int lock_found(struct anon_move *am)
 		error = lock_nested(am);
 	mmap_read_unlock(am->req->mm);
 	return error;
+}
+
+static int lock_found(struct anon_move *am)
+{
+	return likely(lock_under_rcu(am)) ? 0 : lock_under_mmap_lock(am);
 }
 
 static void unlock_found(struct anon_move *am)
@@ -209,10 +214,10 @@ static bool vmas_contended(struct anon_move *am)
  * trusted.
  *
  * Context: no lock on entry; on success both VMAs read-locked (without
- *	    CONFIG_PER_VMA_LOCK the mmap_lock) and the caller's ->enter() in
- *	    force; may sleep.
- * Return: 0, -ENOENT if no VMA is at the start of a range, -ENOMEM, what
- *	   ->enter() returned, or -EINVAL if the VMAs don't hold the whole
+ *	    CONFIG_PER_VMA_LOCK the mmap_lock), and after them the caller's
+ *	    lock; may sleep.
+ * Return: 0, -ENOENT if no VMA is at the start of a range, -ENOMEM, what the
+ *	   caller's check returned, or -EINVAL if the VMAs don't hold the whole
  *	   ranges, aren't private writable anonymous memory, or differ in
  *	   protection, in being mlocked or in being droppable.
  */
@@ -225,19 +230,17 @@ int anon_move_lock_vmas(struct anon_move *am)
 	if (error)
 		return error;
 
-	error = req->ops->enter(req, am->dst_vma);
-	if (error)
-		goto unlock;
-	error = check_vmas(am);
-	if (error)
-		goto leave;
+	if (req->lock)
+		down_read(req->lock);
+	error = req->check(req, am->dst_vma);
+	if (!error)
+		error = check_vmas(am);
+	if (error) {
+		anon_move_unlock_vmas(am);
+		return error;
+	}
 	am->uffd = arrival(am->dst_vma, am->src_vma);
 	return 0;
-leave:
-	req->ops->leave(req);
-unlock:
-	unlock_found(am);
-	return error;
 }
 
 /**
@@ -248,7 +251,8 @@ unlock:
  */
 void anon_move_unlock_vmas(struct anon_move *am)
 {
-	am->req->ops->leave(am->req);
+	if (am->req->lock)
+		up_read(am->req->lock);
 	unlock_found(am);
 }
 
@@ -261,8 +265,9 @@ void anon_move_unlock_vmas(struct anon_move *am)
  */
 bool anon_move_writer_waits(struct anon_move *am)
 {
-	return anon_move_should_fail() || vmas_contended(am) ||
-	       am->req->ops->contended(am->req);
+	struct rw_semaphore *lock = am->req->lock;
+
+	return anon_move_should_fail() || vmas_contended(am) || (lock && rwsem_is_contended(lock));
 }
 
 #include "tests/vma-kunit.h"

@@ -26,6 +26,9 @@ extern bool is_64bit;
 
 #define __user
 #define __must_check
+#define __uninitialized
+#define likely(x)		(x)
+#define unlikely(x)		(x)
 #define BIT(n)			(1UL << (n))
 #define DECLARE_STATIC_KEY_FALSE(name) extern bool name
 #define static_branch_unlikely(key) (*(key))
@@ -62,25 +65,7 @@ struct task_struct {
 extern struct task_struct this_task;
 #define current (&this_task)
 
-struct rw_semaphore {
-	int readers;
-	bool contended;
-};
-
-static inline void down_read(struct rw_semaphore *sem)
-{
-	sem->readers++;
-}
-
-static inline void up_read(struct rw_semaphore *sem)
-{
-	sem->readers--;
-}
-
-static inline bool rwsem_is_contended(struct rw_semaphore *sem)
-{
-	return sem->contended;
-}
+struct rw_semaphore { int unused; };
 
 struct userfaultfd_ctx {
 	struct rw_semaphore map_changing_lock;
