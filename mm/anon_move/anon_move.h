@@ -79,7 +79,7 @@ enum anon_move_uffd {
  * @folio: with a reference, what the last stop waits for; NULL if nothing
  * @tries: steps without progress since @done last grew
  * @since: jiffies at the first of them
- * @error: 0, or the negative errno of %ANON_MOVE_VMA; in the end, of whatever ended the call
+ * @error: 0, or the negative errno of %ANON_MOVE_VMA
  */
 struct anon_move {
 	const struct anon_move_request *req;
@@ -93,17 +93,22 @@ struct anon_move {
 	unsigned long since;
 };
 
+/* The negative errno, or 0, that a call comes to if it moved nothing and ended so. */
+static inline int anon_move_errno(const struct anon_move *am, enum anon_move_stop stop)
+{
+	return am->error ? am->error : -anon_move_stop_info[stop].error;
+}
+
 /**
  * struct anon_move_desk - where a CPU keeps what its batch will install
  * @lock: for all of it; innermost, after the page-table locks
  * @from: an entry that was taken
  * @from_step: difference to one for the next frame; see anon_move_pte_step()
  * @pfn: frame number of @from
- * @to: what @from becomes in a VMA with @prot, @flags and @uffd
+ * @to: what @from becomes in a VMA with @prot and @uffd
  * @to_step: difference to one for the next frame
  * @prot: protection of the destination
- * @flags: flags of the destination
- * @uffd: of the move; a matter of the descriptor, which the flags don't tell
+ * @uffd: of the move
  * @moved: what the entries of the batch become; none where nothing is to be installed
  *
  * Most entries differ from the one before by the frame alone. What does not
@@ -117,7 +122,6 @@ struct anon_move_desk {
 	pte_t to;
 	u64 to_step;
 	pgprot_t prot;
-	vm_flags_t flags;
 	enum anon_move_uffd uffd;
 	pte_t moved[MAX_PTRS_PER_PTE];
 };
@@ -308,10 +312,6 @@ static inline void anon_move_send(struct anon_move *am, struct anon_move_batch *
 	b->flush = true;
 }
 
-/* range.c */
-void anon_move_batch_begin(struct anon_move *am, struct anon_move_batch *b);
-void anon_move_batch_end(struct anon_move *am, struct anon_move_batch *b);
-
 /* vma.c */
 int anon_move_lock_vmas(struct anon_move *am);
 void anon_move_unlock_vmas(struct anon_move *am);
@@ -374,5 +374,87 @@ static inline void anon_move_count_stop(enum anon_move_stop stop)
 static inline void anon_move_count(enum anon_move_counter counter, unsigned long n) { }
 static inline void anon_move_count_stop(enum anon_move_stop stop) { }
 #endif
+
+/* range.c */
+void anon_move_trace_batch(const struct anon_move_batch *b);
+
+DECLARE_TRACEPOINT(anon_move_batch);
+
+/**
+ * anon_move_batch_begin() - what must happen before the page-table locks
+ * @am: the move
+ * @b: the batch: @b->src and @b->size set
+ *
+ * The notifier may sleep, so it comes before any page table is mapped
+ * (REGRESSIONS V4).
+ *
+ * Context: VMAs read-locked; may sleep.
+ */
+static inline void anon_move_batch_begin(struct anon_move *am, struct anon_move_batch *b)
+{
+	flush_cache_range(am->src_vma, b->src, b->src + b->size);
+	mmu_notifier_range_init(&b->range, MMU_NOTIFY_CLEAR, 0, am->req->mm,
+				b->src, b->src + b->size);
+	mmu_notifier_invalidate_range_start(&b->range);
+}
+
+/**
+ * anon_move_batch_end() - undo anon_move_batch_begin() and account for the batch
+ * @am: the move; @am->done grows by the @b->nr pages of the batch
+ * @b: the batch
+ *
+ * Context: as left by anon_move_batch_begin(), page-table locks dropped.
+ */
+static inline void anon_move_batch_end(struct anon_move *am, struct anon_move_batch *b)
+{
+	mmu_notifier_invalidate_range_end(&b->range);
+
+	am->done += b->nr * PAGE_SIZE;
+	anon_move_count(ANON_MOVE_BATCHES, 1);
+	if (tracepoint_enabled(anon_move_batch))
+		anon_move_trace_batch(b);
+}
+
+/**
+ * anon_move_lock_tables() - lock the page tables of a batch
+ * @b: the batch, both locks known; they may be one
+ *
+ * Two moves may want the same two the other way round, so the lower address
+ * comes first.
+ *
+ * Context: both page-table locks held on exit.
+ */
+static inline void anon_move_lock_tables(struct anon_move_batch *b)
+	__acquires(b->dst_ptl)
+	__acquires(b->src_ptl)
+{
+	if (b->dst_ptl < b->src_ptl) {
+		spin_lock(b->dst_ptl);
+		spin_lock_nested(b->src_ptl, SINGLE_DEPTH_NESTING);
+	} else {
+		spin_lock(b->src_ptl);
+		if (b->dst_ptl != b->src_ptl)
+			spin_lock_nested(b->dst_ptl, SINGLE_DEPTH_NESTING);
+		else
+			__acquire(b->dst_ptl);
+	}
+}
+
+/**
+ * anon_move_unlock_tables() - undo anon_move_lock_tables()
+ * @b: the batch
+ *
+ * Context: both page-table locks held on entry.
+ */
+static inline void anon_move_unlock_tables(struct anon_move_batch *b)
+	__releases(b->dst_ptl)
+	__releases(b->src_ptl)
+{
+	if (b->src_ptl != b->dst_ptl)
+		spin_unlock(b->src_ptl);
+	else
+		__release(b->src_ptl);
+	spin_unlock(b->dst_ptl);
+}
 
 #endif /* _MM_ANON_MOVE_H */

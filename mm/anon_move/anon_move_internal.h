@@ -17,6 +17,7 @@
 #include <linux/rwsem.h>
 #include <linux/sched/signal.h>
 #include <linux/swap.h>
+#include <linux/tracepoint-defs.h>
 #include <linux/userfaultfd_k.h>
 #include <asm/tlbflush.h>
 #include "../internal.h"
@@ -33,7 +34,7 @@ static inline void anon_move_mapped(void)
 /* Not none and not a page table: a huge page, or one that migrates. */
 static inline bool anon_move_pmd_huge(pmd_t pmd)
 {
-	return !pmd_none(pmd) && (!pmd_present(pmd) || pmd_leaf(pmd));
+	return !pmd_none(pmd) && (pmd_leaf(pmd) || !pmd_present(pmd));
 }
 
 /*

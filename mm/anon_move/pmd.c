@@ -118,10 +118,10 @@ static enum anon_move_stop move_whole(struct anon_move *am, struct anon_move_bat
 	anon_move_batch_begin(am, b);
 	b->src_ptl = pmd_lockptr(am->req->mm, b->src_pmd);
 	b->dst_ptl = pmd_lockptr(am->req->mm, b->dst_pmd);
-	double_pt_lock(b->dst_ptl, b->src_ptl);
+	anon_move_lock_tables(b);
 	flush_tlb_batched_pending(am->req->mm);
 	b->stop = move_locked(am, b);
-	double_pt_unlock(b->dst_ptl, b->src_ptl);
+	anon_move_unlock_tables(b);
 	anon_move_batch_end(am, b);
 	return b->stop;
 }

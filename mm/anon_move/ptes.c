@@ -48,16 +48,15 @@ void anon_move_learn(struct anon_move_desk *desk, const struct anon_move *am, pt
 	desk->to_step = anon_move_pte_step(desk->to);
 }
 
-/* What an entry becomes depends on these three besides itself. */
+/* What an entry becomes depends on these two besides itself: no VMA here has shadow stacks. */
 static void prepare_desk(struct anon_move_desk *desk, const struct anon_move *am)
 {
 	const struct vm_area_struct *dst_vma = am->dst_vma;
 
 	if (pgprot_val(desk->prot) == pgprot_val(dst_vma->vm_page_prot) &&
-	    desk->flags == dst_vma->vm_flags && desk->uffd == am->uffd)
+	    desk->uffd == am->uffd)
 		return;
 	desk->prot = dst_vma->vm_page_prot;
-	desk->flags = dst_vma->vm_flags;
 	desk->uffd = am->uffd;
 	desk->from = __pte(0);
 	desk->from_step = 0;
@@ -287,7 +286,7 @@ static pte_t *map(struct mm_struct *mm, pmd_t *pmd, unsigned long addr, pmd_t *p
  */
 static void move_mapped(struct anon_move *am, struct anon_move_batch *b, pmd_t dst_pmdval)
 {
-	pmd_t src_pmdval;
+	pmd_t src_pmdval __uninitialized;
 
 	b->src_pte = map(am->req->mm, b->src_pmd, b->src, &src_pmdval, &b->src_ptl);
 	if (!b->src_pte) {
@@ -296,19 +295,19 @@ static void move_mapped(struct anon_move *am, struct anon_move_batch *b, pmd_t d
 	}
 	anon_move_mapped();
 
-	double_pt_lock(b->dst_ptl, b->src_ptl);
+	anon_move_lock_tables(b);
 	if (!anon_move_should_fail() && pmd_same(dst_pmdval, pmdp_get_lockless(b->dst_pmd)) &&
 	    pmd_same(src_pmdval, pmdp_get_lockless(b->src_pmd)))
 		move_entries(am, b);
 	else
 		b->stop = ANON_MOVE_RACED;
-	double_pt_unlock(b->dst_ptl, b->src_ptl);
+	anon_move_unlock_tables(b);
 	pte_unmap(b->src_pte);
 }
 
 static void map_and_move(struct anon_move *am, struct anon_move_batch *b)
 {
-	pmd_t dst_pmdval;
+	pmd_t dst_pmdval __uninitialized;
 
 	b->dst_pte = map(am->req->mm, b->dst_pmd, b->dst, &dst_pmdval, &b->dst_ptl);
 	if (!b->dst_pte) {

@@ -37,37 +37,14 @@ const struct anon_move_stop_info anon_move_stop_info[ANON_MOVE_NR_STOPS] = {
 };
 
 /**
- * anon_move_batch_begin() - what must happen before the page-table locks
- * @am: the move
- * @b: the batch: @b->src and @b->size set
+ * anon_move_trace_batch() - the trace event of a batch
+ * @b: the batch, over
  *
- * The notifier may sleep, so it comes before any page table is mapped
- * (REGRESSIONS V4).
- *
- * Context: VMAs read-locked; may sleep.
+ * Context: any; asked for only while somebody listens.
  */
-void anon_move_batch_begin(struct anon_move *am, struct anon_move_batch *b)
+void anon_move_trace_batch(const struct anon_move_batch *b)
 {
-	flush_cache_range(am->src_vma, b->src, b->src + b->size);
-	mmu_notifier_range_init(&b->range, MMU_NOTIFY_CLEAR, 0, am->req->mm,
-				b->src, b->src + b->size);
-	mmu_notifier_invalidate_range_start(&b->range);
-}
-
-/**
- * anon_move_batch_end() - undo anon_move_batch_begin() and account for the batch
- * @am: the move; @am->done grows by the @b->nr pages of the batch
- * @b: the batch
- *
- * Context: as left by anon_move_batch_begin(), page-table locks dropped.
- */
-void anon_move_batch_end(struct anon_move *am, struct anon_move_batch *b)
-{
-	mmu_notifier_invalidate_range_end(&b->range);
-
-	am->done += b->nr * PAGE_SIZE;
-	anon_move_count(ANON_MOVE_BATCHES, 1);
-	trace_anon_move_batch(b, anon_move_stop_info[b->stop].name);
+	trace_anon_move_batch(b);
 }
 
 /* How many entries from @addr on are empty, up to @size bytes; -1 if the table went away. */
@@ -206,26 +183,63 @@ static enum anon_move_stop step_table(struct anon_move *am, struct anon_move_bat
 	return stop == ANON_MOVE_LARGE ? anon_move_split(am) : anon_move_uncache(am);
 }
 
+/* Nothing else of it is read before it is set, and to clear it takes longer than to lock a VMA. */
+static __always_inline void init_batch(const struct anon_move *am, struct anon_move_batch *b)
+{
+	b->dst = am->req->dst + am->done;
+	b->src = am->req->src + am->done;
+	/* Not pmd_addr_end(): with a folded PMD that is the end of the range, not of the table. */
+	b->size = min3(am->req->len - am->done, PMD_SIZE - (b->dst & ~PMD_MASK),
+		       PMD_SIZE - (b->src & ~PMD_MASK));
+	b->nr = 0;
+	b->flush = false;
+	b->large = false;
+	b->stop = ANON_MOVE_DONE;
+}
+
+static __always_inline pud_t *find_pud(struct mm_struct *mm, unsigned long addr)
+{
+	pgd_t *pgd = pgd_offset(mm, addr);
+	p4d_t *p4d;
+
+	if (!pgd_present(pgdp_get(pgd)))
+		return NULL;
+	p4d = p4d_offset(pgd, addr);
+	return p4d_present(p4dp_get(p4d)) ? pud_offset(p4d, addr) : NULL;
+}
+
+static __always_inline pmd_t *find_pmd(pud_t *pud, unsigned long addr)
+{
+	return pud && pud_present(pudp_get(pud)) ? pmd_offset(pud, addr) : NULL;
+}
+
+/* Not mm_find_pmd() twice: most of the way down is the same for both. */
+static __always_inline void find_pmds(struct mm_struct *mm, struct anon_move_batch *b)
+{
+	pud_t *src = find_pud(mm, b->src), *dst;
+
+	if (likely(src && (b->dst ^ b->src) < P4D_SIZE))
+		dst = src - pud_index(b->src) + pud_index(b->dst);
+	else
+		dst = find_pud(mm, b->dst);
+	b->src_pmd = find_pmd(src, b->src);
+	b->dst_pmd = find_pmd(dst, b->dst);
+}
+
 /*
- * One stretch from the cursor to the next PMD border of either range. Inline:
- * who moves one page pays for each call, and its one caller is short.
+ * One stretch from the cursor to the next PMD border of either range. Inline, as
+ * what calls it: who moves one page pays for each call.
  */
 static __always_inline enum anon_move_stop step(struct anon_move *am)
 {
 	const struct anon_move_request *req = am->req;
-	struct anon_move_batch b = {
-		.dst = req->dst + am->done,
-		.src = req->src + am->done,
-	};
+	struct anon_move_batch b __uninitialized;
 	enum anon_move_stop stop;
 	pmd_t pmd, dst_pmd;
 	bool huge;
 
-	/* Not pmd_addr_end(): with a folded PMD that is the end of the range, not of the table. */
-	b.size = min3(req->len - am->done, PMD_SIZE - (b.dst & ~PMD_MASK),
-		      PMD_SIZE - (b.src & ~PMD_MASK));
-	b.src_pmd = mm_find_pmd(req->mm, b.src);
-	b.dst_pmd = mm_find_pmd(req->mm, b.dst);
+	init_batch(am, &b);
+	find_pmds(req->mm, &b);
 	pmd = pmd_or_none(b.src_pmd);
 	if (pmd_none(pmd))
 		return step_hole(am, &b);
@@ -264,7 +278,7 @@ static enum anon_move_stop stopped(enum anon_move_stop stop)
 }
 
 /* As far as one hold of the VMA locks goes. */
-static enum anon_move_stop walk(struct anon_move *am)
+static __always_inline enum anon_move_stop walk(struct anon_move *am)
 {
 	while (am->done < am->req->len) {
 		unsigned long done = am->done;
@@ -292,7 +306,7 @@ static enum anon_move_stop walk(struct anon_move *am)
 }
 
 /* One hold of the VMA locks. */
-static enum anon_move_stop walk_locked(struct anon_move *am)
+static __always_inline enum anon_move_stop walk_locked(struct anon_move *am)
 {
 	enum anon_move_stop stop;
 
@@ -305,18 +319,18 @@ static enum anon_move_stop walk_locked(struct anon_move *am)
 }
 
 /* Hold after hold, until all is moved or something is in the way that stays. */
-static enum anon_move_stop walk_patiently(struct anon_move *am)
+static __always_inline enum anon_move_stop walk_patiently(struct anon_move *am)
 {
-	enum anon_move_stop stop = walk_locked(am);
+	for (;;) {
+		enum anon_move_stop stop = walk_locked(am);
 
-	while (stop_waits(stop) && patience_left(am)) {
+		if (likely(!stop_waits(stop)) || !patience_left(am))
+			return stop;
 		anon_move_count(ANON_MOVE_RETRIES, 1);
 		anon_move_wait(am, stop);
 		if (fatal_signal_pending(current))
 			return stopped(ANON_MOVE_KILLED);
-		stop = walk_locked(am);
 	}
-	return stop;
 }
 
 /**
@@ -336,23 +350,25 @@ static enum anon_move_stop walk_patiently(struct anon_move *am)
  *	   split; -EFAULT a marker or poisoned page in the source;
  *	   -EAGAIN a page or table stayed busy, nothing is wrong with trying
  *	   again; -EINTR a fatal signal is pending; -ENOMEM no memory for a
- *	   page table; -EINVAL see anon_move_lock_vmas(); or what ->enter()
- *	   returned.
+ *	   page table; -EINVAL see anon_move_lock_vmas(); or what
+ *	   the caller's check returned.
  */
 ssize_t anon_move_pages(const struct anon_move_request *req)
 {
-	struct anon_move am = { .req = req };
+	struct anon_move am __uninitialized;
 	enum anon_move_stop stop;
 
+	/* The rest is set before it is read, and to clear it would take longer than to move it. */
+	am.req = req;
+	am.done = 0;
+	am.folio = NULL;
+	am.tries = 0;
 	anon_move_count(ANON_MOVE_CALLS, 1);
 	stop = walk_patiently(&am);
-	if (am.folio)
+	if (unlikely(am.folio))
 		folio_put(am.folio);
-	/* Of a partial move too, for the trace event; its caller finds out by the next call. */
-	if (!am.error)
-		am.error = -anon_move_stop_info[stop].error;
-	trace_anon_move_call(&am, anon_move_stop_info[stop].name);
-	return am.done ? am.done : am.error;
+	trace_anon_move_call(&am, stop);
+	return am.done ? am.done : anon_move_errno(&am, stop);
 }
 
 #include "tests/range-kunit.h"

@@ -11,7 +11,7 @@
 #include <linux/tracepoint.h>
 
 TRACE_EVENT(anon_move_call,
-	    TP_PROTO(const struct anon_move *am, const char *stop),
+	    TP_PROTO(const struct anon_move *am, enum anon_move_stop stop),
 	    TP_ARGS(am, stop),
 	    TP_STRUCT__entry(__field(unsigned long, dst)
 			     __field(unsigned long, src)
@@ -19,13 +19,13 @@ TRACE_EVENT(anon_move_call,
 			     __field(unsigned long, flags)
 			     __field(unsigned long, done)
 			     __field(int, error)
-			     __string(stop, stop)),
+			     __string(stop, anon_move_stop_info[stop].name)),
 	    TP_fast_assign(__entry->dst = am->req->dst;
 			   __entry->src = am->req->src;
 			   __entry->len = am->req->len;
 			   __entry->flags = am->req->flags;
 			   __entry->done = am->done;
-			   __entry->error = am->error;
+			   __entry->error = anon_move_errno(am, stop);
 			   __assign_str(stop);),
 	    TP_printk("dst=%#lx src=%#lx len=%lu flags=%#lx done=%lu error=%d stop=%s",
 		      __entry->dst, __entry->src, __entry->len, __entry->flags,
@@ -33,13 +33,13 @@ TRACE_EVENT(anon_move_call,
 );
 
 TRACE_EVENT(anon_move_batch,
-	    TP_PROTO(const struct anon_move_batch *b, const char *stop),
-	    TP_ARGS(b, stop),
+	    TP_PROTO(const struct anon_move_batch *b),
+	    TP_ARGS(b),
 	    TP_STRUCT__entry(__field(unsigned long, dst)
 			     __field(unsigned long, src)
 			     __field(unsigned int, pages)
 			     __field(bool, flush)
-			     __string(stop, stop)),
+			     __string(stop, anon_move_stop_info[b->stop].name)),
 	    TP_fast_assign(__entry->dst = b->dst;
 			   __entry->src = b->src;
 			   __entry->pages = b->nr;

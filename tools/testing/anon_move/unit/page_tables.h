@@ -21,8 +21,8 @@
 /* One "PUD" has this many PMDs. */
 #define MODEL_PUD_PMDS		4
 
-#define likely(x)		(x)
-#define unlikely(x)		(x)
+#define __acquires(lock)
+#define __releases(lock)
 #define noinline
 #define READ_ONCE(x)		(x)
 #define data_race(x)		(x) /* the test has one thread */
@@ -36,9 +36,10 @@
 extern unsigned long jiffies;
 
 typedef unsigned long pgoff_t, vm_flags_t;
-typedef struct { int unused; } local_lock_t, spinlock_t, pgprot_t, pgd_t, p4d_t, pud_t;
+typedef struct { int unused; } local_lock_t, spinlock_t, pgprot_t, pgd_t, p4d_t;
 typedef struct { unsigned long page; } pte_t;
 typedef struct { pte_t *table; bool huge; } pmd_t;
+typedef struct { pmd_t *table; } pud_t;
 
 struct anon_vma;
 struct mmu_notifier_range { bool started; };
@@ -48,7 +49,7 @@ struct folio { pgoff_t index; int refs; };
 /* What a process has mapped. */
 struct model_mm {
 	struct mm_struct mm;
-	bool pud[MODEL_PMDS / MODEL_PUD_PMDS];
+	pud_t pud[MODEL_PMDS / MODEL_PUD_PMDS];
 	pmd_t pmd[MODEL_PMDS];
 	bool no_memory;
 	pmd_t *split;	/* is none while who splits it holds its lock */
@@ -88,23 +89,39 @@ static inline spinlock_t *pmd_lock(struct mm_struct *mm, pmd_t *pmd)
 
 #define spin_unlock(ptl)	((void)(ptl))
 
-static inline pmd_t *mm_find_pmd(struct mm_struct *mm, unsigned long addr)
-{
-	unsigned long i = addr / PMD_SIZE;
+/* The levels above are one, and the model's own address. */
+#define pgd_offset(mm, addr)	((pgd_t *)(mm))
+#define pgdp_get(pgd)		(*(pgd))
+#define pgd_present(pgd)	((void)(pgd), true)
+#define p4d_offset(pgd, addr)	((p4d_t *)(pgd))
+#define p4dp_get(p4d)		(*(p4d))
+#define p4d_present(p4d)	((void)(p4d), true)
+#define P4D_SIZE		(MODEL_PMDS * PMD_SIZE)
+#define pud_index(addr)		((addr) / PMD_SIZE / MODEL_PUD_PMDS)
+#define pudp_get(pud)		(*(pud))
+#define pud_present(pud)	(!!(pud).table)
 
-	assert(i < MODEL_PMDS);
-	return model_of(mm)->pud[i / MODEL_PUD_PMDS] ? &model_of(mm)->pmd[i] : NULL;
+static inline pud_t *pud_offset(p4d_t *p4d, unsigned long addr)
+{
+	assert(pud_index(addr) < MODEL_PMDS / MODEL_PUD_PMDS);
+	return &model_of(p4d)->pud[pud_index(addr)];
 }
 
-/* All that may fail for want of memory fails here: the upper levels are one. */
-#define pgd_offset(mm, addr)	((pgd_t *)(mm))
+static inline pmd_t *pmd_offset(pud_t *pud, unsigned long addr)
+{
+	return pud->table + addr / PMD_SIZE % MODEL_PUD_PMDS;
+}
+
+/* All that may fail for want of memory fails here. */
 #define p4d_alloc(mm, pgd, addr) ((p4d_t *)(pgd))
 #define pud_alloc(mm, p4d, addr) (model_of(mm)->no_memory ? NULL : (pud_t *)(p4d))
 
 static inline pmd_t *pmd_alloc(struct mm_struct *mm, pud_t *pud, unsigned long addr)
 {
-	model_of(mm)->pud[addr / PMD_SIZE / MODEL_PUD_PMDS] = true;
-	return mm_find_pmd(mm, addr);
+	unsigned long i = pud_index(addr);
+
+	model_of(mm)->pud[i].table = &model_of(mm)->pmd[i * MODEL_PUD_PMDS];
+	return pmd_offset(&model_of(mm)->pud[i], addr);
 }
 
 static inline int pte_alloc(struct mm_struct *mm, pmd_t *pmd)
@@ -121,6 +138,13 @@ static inline int pte_alloc(struct mm_struct *mm, pmd_t *pmd)
 #define mmu_notifier_range_init(range, event, flags, mm, start, end) ((range)->started = false)
 #define mmu_notifier_invalidate_range_start(range) ((range)->started = true)
 #define mmu_notifier_invalidate_range_end(range) assert((range)->started)
+
+#define __acquire(ptl)
+#define __release(ptl)
+#define spin_lock(ptl)		((void)(ptl))
+#define spin_lock_nested(ptl, class) ((void)(ptl))
+#define DECLARE_TRACEPOINT(name)
+#define tracepoint_enabled(name) false
 
 static inline void folio_put(struct folio *folio)
 {

@@ -258,7 +258,7 @@ static int expected_error(struct model_mm *model, const struct anon_move_request
 			  unsigned int i)
 {
 	unsigned int dst = req->dst / PAGE_SIZE + i, src = req->src / PAGE_SIZE + i;
-	pmd_t *src_pmd = mm_find_pmd(&model->mm, src * PAGE_SIZE);
+	pmd_t *src_pmd = find_pmd(find_pud(&model->mm, src * PAGE_SIZE), src * PAGE_SIZE);
 	bool dst_huge = model->pmd[dst / MAX_PTRS_PER_PTE].huge;
 	bool holes = req->flags & ANON_MOVE_ALLOW_HOLES;
 
@@ -434,7 +434,7 @@ TEST_F(range, no_memory_for_a_table)
 	self->req.len = 2 * PMD_SIZE;
 	self->model.no_memory = true;
 	EXPECT_EQ(-ENOMEM, anon_move_pages(&self->req));
-	self->model.pud[0] = true;
+	self->model.pud[0].table = self->model.pmd;
 	EXPECT_EQ(-ENOMEM, anon_move_pages(&self->req));
 }
 
