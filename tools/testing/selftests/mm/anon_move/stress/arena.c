@@ -234,7 +234,7 @@ int arena_open(struct arena *a)
 	a->stop = false;
 	a->calls = 0;
 	a->space.uffd = uffd_open(0, UFFD_FEATURE_SIGBUS | UFFD_FEATURE_PAGEFAULT_FLAG_WP |
-				  UFFD_FEATURE_POISON);
+				  UFFD_FEATURE_POISON | stress_kinds[a->plan.kind].features);
 	if (a->space.uffd < 0 || map_areas(a))
 		return -1;
 	/* The children of other rounds leave our pages alone. */

@@ -21,6 +21,10 @@
 #define NUMA_BALANCING	"/proc/sys/kernel/numa_balancing"
 #define NODE1		"/sys/devices/system/node/node1"
 
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102	/* <linux/mman.h> of 6.13 and later */
+#endif
+
 #define MERGED		16UL	/* pages that get a twin */
 #define TRIES		500	/* of 10 ms at least, for what takes a while to happen */
 
@@ -222,18 +226,29 @@ static int write_protect(struct arena *a)
 }
 
 /**
- * is_poisoned() - is it a page that was poisoned?
+ * is_marker() - is a marker, poison or a guard, in the page's place?
  * @p: the plan
  * @column: its column
  *
- * Every other one is, so that there is something to move too.
+ * At every other one, so that there is something to move too.
  *
- * Return: true if it is.
+ * Return: true if there is.
  */
-bool is_poisoned(const struct plan *p, size_t column)
+bool is_marker(const struct plan *p, size_t column)
 {
-	return p->kind == STRESS_POISONED && in_range(p, column) && populated(p, column) &&
-	       column % 2;
+	return (p->kind == STRESS_POISONED || p->kind == STRESS_GUARD) && in_range(p, column) &&
+	       populated(p, column) && column % 2;
+}
+
+static int guard(struct arena *a)
+{
+	size_t column;
+
+	for (column = 0; column < a->plan.area; column++)
+		if (is_marker(&a->plan, column) &&
+		    madvise(slot(a, AREA_SRC, column), PAGE, MADV_GUARD_INSTALL))
+			return -1;
+	return 0;
 }
 
 static int poison(struct arena *a)
@@ -246,7 +261,7 @@ static int poison(struct arena *a)
 			.range.len = PAGE,
 		};
 
-		if (!is_poisoned(&a->plan, column))
+		if (!is_marker(&a->plan, column))
 			continue;
 		madvise(slot(a, AREA_SRC, column), PAGE, MADV_DONTNEED);
 		if (ioctl(a->space.uffd, UFFDIO_POISON, &arg))
@@ -282,9 +297,18 @@ static const char *hints_missing(void)
 	return node_missing();
 }
 
+static const char *tracking_missing(void)
+{
+	return features_missing(UFFD_FEATURE_WP_ASYNC, "no UFFD_FEATURE_WP_ASYNC in this kernel");
+}
+
 static const char *guard_missing(void)
 {
-	return "made by no code of ours yet; Linux has MADV_GUARD_INSTALL from 6.13 on";
+	void *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	bool guarded = page != MAP_FAILED && !madvise(page, PAGE, MADV_GUARD_INSTALL);
+
+	munmap(page, PAGE);
+	return guarded ? NULL : "no MADV_GUARD_INSTALL in this kernel; Linux has it from 6.13 on";
 }
 
 const struct stress_kind stress_kinds[STRESS_KINDS] = {
@@ -317,10 +341,16 @@ const struct stress_kind stress_kinds[STRESS_KINDS] = {
 	[STRESS_NUMA_HINTED] = {
 		.name = "NUMA-hinted", .base = KIND_SMALL, .missing = hints_missing,
 		.make = make_hinted },
-	[STRESS_GUARD] = { .name = "guard", .base = KIND_SMALL, .missing = guard_missing },
+	[STRESS_GUARD] = {
+		.name = "guard", .base = KIND_SMALL, .may = MAY_FAULT, .missing = guard_missing,
+		.make = guard },
 	[STRESS_WRITE_PROTECTED] = {
 		.name = "write-protected", .base = KINDS, .register_src = true,
 		.missing = writeprotect_missing, .arm = write_protect },
+	[STRESS_WRITE_TRACKED] = {
+		.name = "write-tracked", .base = KINDS, .register_src = true,
+		.features = UFFD_FEATURE_WP_ASYNC, .missing = tracking_missing,
+		.arm = write_protect },
 	[STRESS_POISONED] = {
 		.name = "poisoned", .base = KIND_SMALL, .may = MAY_FAULT, .register_src = true,
 		.arm = poison },

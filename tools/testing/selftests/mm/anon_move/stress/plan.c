@@ -66,6 +66,7 @@ static const struct {
 	{ -1, SHIFT_ACROSS, LENGTH_PAGE, -1, "one page crosses no border" },
 	{ STRESS_MLOCKED, -1, -1, RIVAL_DONTNEED, "mlocked memory is never dropped" },
 	{ STRESS_MLOCKED, -1, -1, RIVAL_PAGEOUT, "mlocked memory is never paged out" },
+	{ STRESS_WRITE_TRACKED, -1, -1, RIVAL_WRITE_PROTECT, "it would undo what is looked for" },
 };
 
 static const char *kind_lacks[STRESS_KINDS], *rival_lacks[RIVALS];
@@ -248,6 +249,8 @@ static void plan_kind(struct plan *p)
 	p->wp = draw_below(&p->random, BIT(AREAS));
 	if (p->kind == STRESS_WRITE_PROTECTED)
 		p->wp |= BIT(AREA_SRC);
+	if (p->kind == STRESS_WRITE_TRACKED)
+		p->wp = BIT(AREAS) - 1;
 	if (p->rivals & BIT(RIVAL_WRITE_PROTECT))
 		p->wp |= BIT(AREA_DST);
 	/* One VMA has one registration. */

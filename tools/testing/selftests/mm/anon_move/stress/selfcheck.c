@@ -82,6 +82,14 @@ static void plant_shared(struct arena *a)
 	a->plan.kind = STRESS_FORK_SHARED;
 }
 
+static void plant_hidden(struct arena *a)
+{
+	a->plan.kind = STRESS_WRITE_TRACKED;
+	uffd_register(a->space.uffd, a->space.dst, a->plan.area * PAGE,
+		      UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP);
+	uffd_writeprotect(a->space.uffd, slot(a, AREA_DST, 20), PAGE);
+}
+
 static const struct {
 	const char *what;
 	void (*plant)(struct arena *a);
@@ -97,6 +105,7 @@ static const struct {
 	{ "a page outside of the range", plant_outside, "has appeared" },
 	{ "a shared page that moved", plant_shared, "its page is shared" },
 	{ "a lost write", plant_lost_write, "0 writes arrived, not 1" },
+	{ "a page that hides", plant_hidden, "column 20: its page has arrived as not written" },
 };
 
 /**

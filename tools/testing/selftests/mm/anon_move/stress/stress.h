@@ -33,7 +33,7 @@ enum stress_kind_id {
 	STRESS_SMALL, STRESS_MTHP, STRESS_THP, STRESS_THP_BY_PTES, STRESS_ZERO, STRESS_HUGE_ZERO,
 	STRESS_SWAPPED, STRESS_SWAP_CACHE, STRESS_MTHP_SWAPPED, STRESS_KSM, STRESS_FORK_SHARED,
 	STRESS_PINNED, STRESS_MLOCKED, STRESS_LAZY_FREE, STRESS_MIGRATING, STRESS_NUMA_HINTED,
-	STRESS_GUARD, STRESS_WRITE_PROTECTED, STRESS_POISONED,
+	STRESS_GUARD, STRESS_WRITE_PROTECTED, STRESS_WRITE_TRACKED, STRESS_POISONED,
 	STRESS_KINDS
 };
 
@@ -188,6 +188,7 @@ bool in_trouble(struct arena *a);
  * @base: how its pages are made; for %KINDS as a 4K page, a 64K folio or a huge page
  * @may: errnos that a call may give for them, MAY_*
  * @register_src: they need a registered source
+ * @features: UFFD_FEATURE_* that they need besides what each round has
  * @vanishes: the kernel may drop them
  * @missing: says what the machine lacks, NULL if nothing; may be NULL itself
  * @make: the rest of making them, before areas are registered; may be NULL
@@ -198,6 +199,7 @@ struct stress_kind {
 	enum page_kind_id base;
 	unsigned int may;
 	bool register_src;
+	__u64 features;
 	bool vanishes;
 	const char *(*missing)(void);
 	int (*make)(struct arena *a);
@@ -211,7 +213,7 @@ int make_pages(struct arena *a);
 int arm_pages(struct arena *a);
 void disarm_pages(struct arena *a);
 bool is_merged(const struct plan *p, size_t column);
-bool is_poisoned(const struct plan *p, size_t column);
+bool is_marker(const struct plan *p, size_t column);
 bool migrate_some(struct arena *a, __u64 *random);
 
 /* rivals.c: who disturbs */
