@@ -14,7 +14,7 @@ enum anon_move_stop {
 	ANON_MOVE_LOCKED,	/* somebody holds the folio's lock */
 	ANON_MOVE_WRITEBACK,	/* a large folio is being written to swap */
 	ANON_MOVE_LARGE,	/* a large folio is to be split first */
-	ANON_MOVE_UNSPLIT,	/* an extra reference keeps it whole */
+	ANON_MOVE_SPLIT_FAILED,	/* an extra reference keeps it whole */
 	ANON_MOVE_MIGRATING,
 	ANON_MOVE_RACED,	/* a page table or an entry changed */
 	ANON_MOVE_EXISTS,	/* the destination is occupied */
@@ -100,7 +100,7 @@ static inline int anon_move_errno(const struct anon_move *am, enum anon_move_sto
 }
 
 /**
- * struct anon_move_desk - where a CPU keeps what its batch will install
+ * struct anon_move_staging - where a CPU keeps what its batch will install
  * @lock: for all of it; innermost, after the page-table locks
  * @from: an entry that was taken
  * @from_step: difference to one for the next frame; see anon_move_pte_step()
@@ -114,7 +114,7 @@ static inline int anon_move_errno(const struct anon_move *am, enum anon_move_sto
  * Most entries differ from the one before by the frame alone. What does not
  * depend on it is worked out once, not for each entry, not even for each call.
  */
-struct anon_move_desk {
+struct anon_move_staging {
 	local_lock_t lock;
 	pte_t from;
 	u64 from_step;
@@ -137,9 +137,9 @@ struct anon_move_desk {
  * @nr: entries moved
  * @flush: a page was taken, so a TLB may still have its old entry
  * @large: a large folio was taken
- * @whole: a large folio's first entry, dirty and accessed if any of its entries was
- * @mixed: its entries differed
- * @desk: of the CPU that the batch runs on
+ * @large_pte: a large folio's first entry, dirty and accessed if any of its entries was
+ * @large_differs: its entries differed
+ * @staging: of the CPU that the batch runs on
  * @stop: why the batch ended before its last entry
  * @range: mmu notifier range over the source
  * @dst_ptl: page-table lock of the destination
@@ -157,9 +157,9 @@ struct anon_move_batch {
 	unsigned int nr;
 	bool flush;
 	bool large;
-	pte_t whole;
-	bool mixed;
-	struct anon_move_desk *desk;
+	pte_t large_pte;
+	bool large_differs;
+	struct anon_move_staging *staging;
 	enum anon_move_stop stop;
 	struct mmu_notifier_range range;
 	spinlock_t *dst_ptl; /* may be src_ptl */
@@ -208,10 +208,11 @@ bool anon_move_should_fail(void);
 #define anon_move_should_fail() false
 #endif
 enum anon_move_stop anon_move_busy(struct anon_move *am, struct folio *folio);
-void anon_move_learn(struct anon_move_desk *desk, const struct anon_move *am, pte_t pte);
+void anon_move_set_template(struct anon_move_staging *staging, const struct anon_move *am,
+			    pte_t pte);
 
 /**
- * anon_move_judge() - may the folio of this page move with it?
+ * anon_move_check_folio() - may the folio of this page move with it?
  * @folio: the folio of @page
  * @page: what the source entry maps
  *
@@ -221,7 +222,7 @@ void anon_move_learn(struct anon_move_desk *desk, const struct anon_move *am, pt
  * Context: the lock of the entry, which is what keeps the folio alive.
  * Return: %ANON_MOVE_DONE or %ANON_MOVE_SHARED.
  */
-static inline enum anon_move_stop anon_move_judge(struct folio *folio, struct page *page)
+static inline enum anon_move_stop anon_move_check_folio(struct folio *folio, struct page *page)
 {
 	/* In this order: KSM takes the first away, under the lock, before it changes the second. */
 	return anon_move_exclusive(page) && folio_test_anon(folio) ?
@@ -282,20 +283,21 @@ static inline void anon_move_reindex(struct anon_move *am, struct folio *folio, 
 }
 
 /* What @pte becomes, whose frame number is @pfn. */
-static inline pte_t anon_move_moved(struct anon_move_desk *desk, const struct anon_move *am,
+static inline pte_t anon_move_moved(struct anon_move_staging *staging, const struct anon_move *am,
 				    pte_t pte, unsigned long pfn)
 {
-	u64 distance = (u64)pfn - desk->pfn;
+	u64 distance = (u64)pfn - staging->pfn;
+	pte_t expected = anon_move_pte_add(staging->from, distance * staging->from_step);
 
-	if (unlikely(!pte_same(pte, anon_move_pte_add(desk->from, distance * desk->from_step)))) {
-		anon_move_learn(desk, am, pte);
+	if (unlikely(!pte_same(pte, expected))) {
+		anon_move_set_template(staging, am, pte);
 		distance = 0;
 	}
-	return anon_move_pte_add(desk->to, distance * desk->to_step);
+	return anon_move_pte_add(staging->to, distance * staging->to_step);
 }
 
 /**
- * anon_move_send() - see a folio off that was taken from the source
+ * anon_move_stage() - see a folio off that was taken from the source
  * @am: the move
  * @b: the batch; says what to install when all TLBs are flushed
  * @i: index of its first entry
@@ -304,11 +306,11 @@ static inline pte_t anon_move_moved(struct anon_move_desk *desk, const struct an
  *
  * Context: both page-table locks.
  */
-static inline void anon_move_send(struct anon_move *am, struct anon_move_batch *b,
-				  unsigned int i, struct folio *folio, pte_t pte)
+static inline void anon_move_stage(struct anon_move *am, struct anon_move_batch *b,
+				   unsigned int i, struct folio *folio, pte_t pte)
 {
 	anon_move_reindex(am, folio, anon_move_dst(b, i));
-	b->desk->moved[i] = anon_move_moved(b->desk, am, pte, folio_pfn(folio));
+	b->staging->moved[i] = anon_move_moved(b->staging, am, pte, folio_pfn(folio));
 	b->flush = true;
 }
 
@@ -322,7 +324,7 @@ bool anon_move_recall_vmas(struct anon_move *am);
 void anon_move_keep_vmas(const struct anon_move *am);
 
 /* ptes.c */
-enum anon_move_stop anon_move_judge_pte(struct anon_move *am, const struct anon_move_batch *b);
+enum anon_move_stop anon_move_check_pte(struct anon_move *am, const struct anon_move_batch *b);
 enum anon_move_stop anon_move_ptes(struct anon_move *am, struct anon_move_batch *b);
 
 /* folio.c */
@@ -332,20 +334,20 @@ void anon_move_wait(struct anon_move *am, enum anon_move_stop stop);
 unsigned int anon_move_take_large(struct anon_move *am, struct anon_move_batch *b,
 				  unsigned int i, struct folio *folio, struct page *page);
 enum anon_move_stop anon_move_split(struct anon_move *am);
-enum anon_move_stop anon_move_uncache(struct anon_move *am);
+enum anon_move_stop anon_move_drop_cached(struct anon_move *am);
 bool anon_move_reclaim(struct folio *folio);
 
 /* swap.c */
-enum anon_move_stop anon_move_judge_swap(pte_t pte);
+enum anon_move_stop anon_move_check_swap(pte_t pte);
 unsigned int anon_move_swap(struct anon_move *am, struct anon_move_batch *b,
 			    unsigned int i, pte_t pte);
 
 /* pmd.c */
 #ifdef CONFIG_TRANSPARENT_HUGEPAGE
-enum anon_move_stop anon_move_judge_pmd(struct anon_move *am, const struct anon_move_batch *b);
+enum anon_move_stop anon_move_check_pmd(struct anon_move *am, const struct anon_move_batch *b);
 enum anon_move_stop anon_move_pmd(struct anon_move *am, struct anon_move_batch *b);
 #else
-static inline enum anon_move_stop anon_move_judge_pmd(struct anon_move *am,
+static inline enum anon_move_stop anon_move_check_pmd(struct anon_move *am,
 						      const struct anon_move_batch *b)
 {
 	return ANON_MOVE_RACED;

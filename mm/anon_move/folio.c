@@ -41,7 +41,7 @@ static bool wait_for(struct folio *folio, enum anon_move_stop stop)
 /**
  * anon_move_wait() - wait for what stopped the walk
  * @am: the move; drops the reference in @am->folio, if there is one
- * @stop: %ANON_MOVE_LOCKED, %ANON_MOVE_WRITEBACK, %ANON_MOVE_UNSPLIT,
+ * @stop: %ANON_MOVE_LOCKED, %ANON_MOVE_WRITEBACK, %ANON_MOVE_SPLIT_FAILED,
  *	  %ANON_MOVE_CACHED, %ANON_MOVE_MIGRATING or %ANON_MOVE_WRITER
  *
  * Context: no locks: whoever holds the folio may need the VMAs (O2); sleeps,

@@ -6,8 +6,8 @@
 #include "anon_move.h"
 
 /* It is split before it is tried again, unless the next batch can take all of it. */
-static unsigned int leave_whole(struct anon_move *am, struct anon_move_batch *b,
-				unsigned int i, struct folio *folio)
+static unsigned int end_at_large(struct anon_move *am, struct anon_move_batch *b,
+				 unsigned int i, struct folio *folio)
 {
 	enum anon_move_stop stop = ANON_MOVE_LARGE;
 
@@ -26,22 +26,22 @@ static unsigned int leave_whole(struct anon_move *am, struct anon_move_batch *b,
 }
 
 /* Differences that moving levels out, most of them as fork() does for the entries of one folio. */
-static pte_t level(pte_t pte)
+static pte_t comparable(pte_t pte)
 {
 	pte = pte_modify(pte, PAGE_NONE);
 	return pte_clear_soft_dirty(pte_mkold(pte_mkclean(pte)));
 }
 
-/* False for another page, or if uffd-wp differs. Else @b->whole takes up dirty and accessed. */
+/* False for another page, or if uffd-wp differs. Else @b->large_pte takes up dirty and accessed. */
 static noinline bool add_entry(struct anon_move_batch *b, pte_t pte, pte_t expected)
 {
-	if (!pte_present(pte) || !pte_same(level(pte), level(expected)))
+	if (!pte_present(pte) || !pte_same(comparable(pte), comparable(expected)))
 		return false;
-	b->mixed = true;
+	b->large_differs = true;
 	if (pte_dirty(pte))
-		b->whole = pte_mkdirty(b->whole);
+		b->large_pte = pte_mkdirty(b->large_pte);
 	if (pte_young(pte))
-		b->whole = pte_mkyoung(b->whole);
+		b->large_pte = pte_mkyoung(b->large_pte);
 	return true;
 }
 
@@ -52,12 +52,12 @@ static noinline bool add_entry(struct anon_move_batch *b, pte_t pte, pte_t expec
 static void put_back(struct anon_move *am, struct anon_move_batch *b, unsigned int i,
 		     unsigned int nr)
 {
-	pte_t pte = b->mixed ? pte_mksoft_dirty(b->whole) : b->whole;
+	pte_t pte = b->large_differs ? pte_mksoft_dirty(b->large_pte) : b->large_pte;
 
 	if (!nr)
 		return;
 	set_ptes(am->req->mm, anon_move_src(b, i), b->src_pte + i, pte, nr);
-	if (b->mixed)
+	if (b->large_differs)
 		flush_tlb_range(am->src_vma, anon_move_src(b, i), anon_move_src(b, i + nr));
 }
 
@@ -78,8 +78,8 @@ static bool clear_whole(struct anon_move *am, struct anon_move_batch *b, unsigne
 	const u64 step = anon_move_pte_step(expected);
 	unsigned int k;
 
-	b->whole = expected;
-	b->mixed = false;
+	b->large_pte = expected;
+	b->large_differs = false;
 	/* Half of what a page of it costs is the loop. */
 	#pragma GCC unroll 16
 	for (k = 0; k < nr; k++, expected = anon_move_pte_add(expected, step)) {
@@ -118,13 +118,13 @@ unsigned int anon_move_take_large(struct anon_move *am, struct anon_move_batch *
 	unsigned int nr = folio_nr_pages(folio);
 
 	if (page != &folio->page || nr > b->max - i || !clear_whole(am, b, i, page, nr))
-		return leave_whole(am, b, i, folio);
+		return end_at_large(am, b, i, folio);
 	if (anon_move_pinned(folio)) {
 		put_back(am, b, i, nr);
 		folio_unlock(folio);
 		return anon_move_end(b, ANON_MOVE_PINNED);
 	}
-	anon_move_send(am, b, i, folio, b->whole);
+	anon_move_stage(am, b, i, folio, b->large_pte);
 	b->large = true;
 	anon_move_count(ANON_MOVE_MOVED_LARGE, nr);
 	return nr;
@@ -136,7 +136,7 @@ unsigned int anon_move_take_large(struct anon_move *am, struct anon_move_batch *
  *	leaves one to wait for there for %ANON_MOVE_WRITEBACK
  *
  * Context: VMA locks; may sleep, takes the folio's anon_vma lock.
- * Return: %ANON_MOVE_DONE, %ANON_MOVE_WRITEBACK, or %ANON_MOVE_UNSPLIT while
+ * Return: %ANON_MOVE_DONE, %ANON_MOVE_WRITEBACK, or %ANON_MOVE_SPLIT_FAILED while
  *	   somebody holds a reference.
  */
 enum anon_move_stop anon_move_split(struct anon_move *am)
@@ -153,13 +153,13 @@ enum anon_move_stop anon_move_split(struct anon_move *am)
 	folio_unlock(folio);
 	folio_put(folio);
 	if (error)
-		return ANON_MOVE_UNSPLIT;
+		return ANON_MOVE_SPLIT_FAILED;
 	anon_move_count(ANON_MOVE_SPLITS, 1);
 	return ANON_MOVE_DONE;
 }
 
 /**
- * anon_move_uncache() - get a large folio out of the way of a swap entry
+ * anon_move_drop_cached() - get a large folio out of the way of a swap entry
  * @am: the move; takes over the locked folio with a reference in @am->folio,
  *	leaves it there, unlocked, for %ANON_MOVE_WRITEBACK and %ANON_MOVE_CACHED
  *
@@ -170,7 +170,7 @@ enum anon_move_stop anon_move_split(struct anon_move *am)
  * Context: VMA locks; may sleep.
  * Return: as anon_move_split(), or %ANON_MOVE_CACHED if it is to be reclaimed.
  */
-enum anon_move_stop anon_move_uncache(struct anon_move *am)
+enum anon_move_stop anon_move_drop_cached(struct anon_move *am)
 {
 	if (folio_mapped(am->folio) || folio_test_writeback(am->folio))
 		return anon_move_split(am);

@@ -24,13 +24,13 @@ static pmd_t make_moved_pmd(pmd_t pmd, const struct anon_move *am)
 }
 
 /*
- * What becomes of the PMD, judged under its lock: nothing else keeps the folio
+ * What becomes of the PMD, checked under its lock: nothing else keeps the folio
  * alive. A shared or pinned THP stays huge (V8). Of any other the PMD may be
  * split, in the expectation that some of it moves; a page that is locked then,
  * or was pinned meanwhile, stays all the same. The folio is split only when a
  * batch comes to it. A migrating one may be either when it is back.
  */
-static enum anon_move_stop judge_pmd(pmd_t pmd)
+static enum anon_move_stop check_pmd(pmd_t pmd)
 {
 	enum anon_move_stop stop;
 
@@ -44,24 +44,24 @@ static enum anon_move_stop judge_pmd(pmd_t pmd)
 		return ANON_MOVE_RACED;
 	if (is_huge_zero_pmd(pmd))
 		return ANON_MOVE_DONE;
-	stop = anon_move_judge(pmd_folio(pmd), pmd_page(pmd));
+	stop = anon_move_check_folio(pmd_folio(pmd), pmd_page(pmd));
 	if (!stop && folio_maybe_dma_pinned(pmd_folio(pmd)))
 		return ANON_MOVE_PINNED;
 	return stop;
 }
 
 /**
- * anon_move_judge_pmd() - may what a huge PMD maps move?
+ * anon_move_check_pmd() - may what a huge PMD maps move?
  * @am: the move
  * @b: the batch: @b->src_pmd, which was seen huge or migrating
  *
  * Context: both VMAs read-locked, no other lock.
  * Return: %ANON_MOVE_DONE, or why not, as long as nothing has changed.
  */
-enum anon_move_stop anon_move_judge_pmd(struct anon_move *am, const struct anon_move_batch *b)
+enum anon_move_stop anon_move_check_pmd(struct anon_move *am, const struct anon_move_batch *b)
 {
 	spinlock_t *ptl = pmd_lock(am->req->mm, b->src_pmd);
-	enum anon_move_stop stop = judge_pmd(*b->src_pmd);
+	enum anon_move_stop stop = check_pmd(*b->src_pmd);
 
 	spin_unlock(ptl);
 	return stop;
@@ -88,7 +88,7 @@ static enum anon_move_stop move_claimed(struct anon_move *am, struct anon_move_b
 	return ANON_MOVE_DONE;
 }
 
-static enum anon_move_stop move_locked(struct anon_move *am, struct anon_move_batch *b)
+static enum anon_move_stop move_pmd_locked(struct anon_move *am, struct anon_move_batch *b)
 {
 	pmd_t pmd = *b->src_pmd;
 	bool zero = is_huge_zero_pmd(pmd);
@@ -96,7 +96,7 @@ static enum anon_move_stop move_locked(struct anon_move *am, struct anon_move_ba
 
 	if (anon_move_should_fail() || !pmd_none(*b->dst_pmd))
 		return ANON_MOVE_RACED;
-	stop = judge_pmd(pmd);
+	stop = check_pmd(pmd);
 	/* Nothing about the huge zero page depends on where it is mapped: no lock (R2, R16). */
 	if (!stop && !zero)
 		stop = anon_move_lock(am, pmd_folio(pmd));
@@ -120,7 +120,7 @@ static enum anon_move_stop move_whole(struct anon_move *am, struct anon_move_bat
 	b->dst_ptl = pmd_lockptr(am->req->mm, b->dst_pmd);
 	anon_move_lock_tables(b);
 	flush_tlb_batched_pending(am->req->mm);
-	b->stop = move_locked(am, b);
+	b->stop = move_pmd_locked(am, b);
 	anon_move_unlock_tables(b);
 	anon_move_batch_end(am, b);
 	return b->stop;
@@ -161,7 +161,7 @@ enum anon_move_stop anon_move_pmd(struct anon_move *am, struct anon_move_batch *
 	if (b->size == HPAGE_PMD_SIZE && pmd_none(pmdp_get_lockless(b->dst_pmd)))
 		return move_whole(am, b);
 
-	stop = anon_move_judge_pmd(am, b);
+	stop = anon_move_check_pmd(am, b);
 	/* Nothing would move, so nothing is split for it (REGRESSIONS O17). */
 	if (!stop && dst_occupied(b))
 		return ANON_MOVE_EXISTS;

@@ -14,7 +14,7 @@
 
 #include "anon_move.h"
 
-static DEFINE_PER_CPU(struct anon_move_desk, anon_move_desk) = {
+static DEFINE_PER_CPU(struct anon_move_staging, anon_move_staging) = {
 	.lock = INIT_LOCAL_LOCK(lock),
 };
 
@@ -32,34 +32,35 @@ static pte_t make_moved(pte_t pte, const struct anon_move *am)
 }
 
 /**
- * anon_move_learn() - work out what an entry becomes that is like none before
- * @desk: where to put the result
+ * anon_move_set_template() - work out what an entry becomes that is like none before
+ * @staging: where to put the result
  * @am: the move
  * @pte: the present source entry
  *
- * Context: @desk->lock.
+ * Context: @staging->lock.
  */
-void anon_move_learn(struct anon_move_desk *desk, const struct anon_move *am, pte_t pte)
+void anon_move_set_template(struct anon_move_staging *staging, const struct anon_move *am,
+			    pte_t pte)
 {
-	desk->from = pte;
-	desk->from_step = anon_move_pte_step(pte);
-	desk->pfn = pte_pfn(pte);
-	desk->to = make_moved(pte, am);
-	desk->to_step = anon_move_pte_step(desk->to);
+	staging->from = pte;
+	staging->from_step = anon_move_pte_step(pte);
+	staging->pfn = pte_pfn(pte);
+	staging->to = make_moved(pte, am);
+	staging->to_step = anon_move_pte_step(staging->to);
 }
 
 /* What an entry becomes depends on these two besides itself: no VMA here has shadow stacks. */
-static void prepare_desk(struct anon_move_desk *desk, const struct anon_move *am)
+static void prepare_staging(struct anon_move_staging *staging, const struct anon_move *am)
 {
 	const struct vm_area_struct *dst_vma = am->dst_vma;
 
-	if (pgprot_val(desk->prot) == pgprot_val(dst_vma->vm_page_prot) &&
-	    desk->uffd == am->uffd)
+	if (pgprot_val(staging->prot) == pgprot_val(dst_vma->vm_page_prot) &&
+	    staging->uffd == am->uffd)
 		return;
-	desk->prot = dst_vma->vm_page_prot;
-	desk->uffd = am->uffd;
-	desk->from = __pte(0);
-	desk->from_step = 0;
+	staging->prot = dst_vma->vm_page_prot;
+	staging->uffd = am->uffd;
+	staging->from = __pte(0);
+	staging->from_step = 0;
 }
 
 static unsigned int take_small(struct anon_move *am, struct anon_move_batch *b,
@@ -73,7 +74,7 @@ static unsigned int take_small(struct anon_move *am, struct anon_move_batch *b,
 		folio_unlock(folio);
 		return anon_move_end(b, ANON_MOVE_PINNED);
 	}
-	anon_move_send(am, b, i, folio, pte);
+	anon_move_stage(am, b, i, folio, pte);
 	/*
 	 * Who walks the reverse map from now on looks at the new address, and
 	 * finds no entry there until this batch ends. Those who must find it
@@ -94,7 +95,7 @@ static unsigned int take_special(struct anon_move *am, struct anon_move_batch *b
 	if (!is_zero_pfn(pte_pfn(pte)))
 		return anon_move_end(b, ANON_MOVE_SHARED);
 	pte = ptep_get_and_clear(mm, anon_move_src(b, i), b->src_pte + i);
-	b->desk->moved[i] = make_moved(pte, am);
+	b->staging->moved[i] = make_moved(pte, am);
 	b->flush = true;
 	anon_move_count(ANON_MOVE_MOVED_ZERO, 1);
 	return 1;
@@ -111,7 +112,7 @@ static unsigned int take_present(struct anon_move *am, struct anon_move_batch *b
 		return take_special(am, b, i, pte);
 	page = pte_page(pte);
 	folio = page_folio(page);
-	stop = anon_move_judge(folio, page);
+	stop = anon_move_check_folio(folio, page);
 	if (likely(!stop))
 		stop = anon_move_lock(am, folio);
 	if (unlikely(stop))
@@ -136,7 +137,7 @@ static unsigned int take(struct anon_move *am, struct anon_move_batch *b, unsign
 		return anon_move_swap(am, b, i, pte);
 	if (!anon_move_holes_allowed(am))
 		return anon_move_end(b, ANON_MOVE_HOLE);
-	b->desk->moved[i] = __pte(0);
+	b->staging->moved[i] = __pte(0);
 	anon_move_count(ANON_MOVE_HOLES, 1);
 	return 1;
 }
@@ -179,7 +180,7 @@ static unsigned int install(struct mm_struct *mm, unsigned long addr, pte_t *pte
 
 static void install_all(struct anon_move *am, struct anon_move_batch *b)
 {
-	const pte_t *moved = b->desk->moved, *end = moved + b->nr;
+	const pte_t *moved = b->staging->moved, *end = moved + b->nr;
 	struct mm_struct *mm = am->req->mm;
 	unsigned long addr = b->dst;
 	pte_t *dst_pte = b->dst_pte;
@@ -217,19 +218,19 @@ static void move_entries(struct anon_move *am, struct anon_move_batch *b)
 {
 	/* Reclaim may have cleared entries here and still owe the flush (O5). */
 	flush_tlb_batched_pending(am->req->mm);
-	local_lock(&anon_move_desk.lock);
-	b->desk = this_cpu_ptr(&anon_move_desk);
-	prepare_desk(b->desk, am);
+	local_lock(&anon_move_staging.lock);
+	b->staging = this_cpu_ptr(&anon_move_staging);
+	prepare_staging(b->staging, am);
 	b->max = batch_entries(b);
 	take_all(am, b);
 	if (b->flush) {
 		flush(am, b);
 		install_all(am, b);
 	}
-	local_unlock(&anon_move_desk.lock);
+	local_unlock(&anon_move_staging.lock);
 }
 
-static enum anon_move_stop judge_entry(const struct anon_move *am, pte_t pte)
+static enum anon_move_stop check_entry(const struct anon_move *am, pte_t pte)
 {
 	enum anon_move_stop stop;
 	struct folio *folio;
@@ -237,16 +238,16 @@ static enum anon_move_stop judge_entry(const struct anon_move *am, pte_t pte)
 	if (pte_none(pte))
 		return anon_move_holes_allowed(am) ? ANON_MOVE_DONE : ANON_MOVE_HOLE;
 	if (!pte_present(pte))
-		return anon_move_judge_swap(pte);
+		return anon_move_check_swap(pte);
 	if (anon_move_pte_special(pte))
 		return is_zero_pfn(pte_pfn(pte)) ? ANON_MOVE_DONE : ANON_MOVE_SHARED;
 	folio = page_folio(pte_page(pte));
-	stop = anon_move_judge(folio, pte_page(pte));
+	stop = anon_move_check_folio(folio, pte_page(pte));
 	return !stop && folio_maybe_dma_pinned(folio) ? ANON_MOVE_PINNED : stop;
 }
 
 /**
- * anon_move_judge_pte() - may the first page of a batch move?
+ * anon_move_check_pte() - may the first page of a batch move?
  * @am: the move
  * @b: the batch: @b->src and @b->src_pmd, which was seen as a table
  *
@@ -255,7 +256,7 @@ static enum anon_move_stop judge_entry(const struct anon_move *am, pte_t pte)
  * Context: both VMAs read-locked, no other lock.
  * Return: %ANON_MOVE_DONE, or why not, as long as nothing has changed.
  */
-enum anon_move_stop anon_move_judge_pte(struct anon_move *am, const struct anon_move_batch *b)
+enum anon_move_stop anon_move_check_pte(struct anon_move *am, const struct anon_move_batch *b)
 {
 	enum anon_move_stop stop;
 	spinlock_t *ptl; /* of the table that @b->src_pmd points to */
@@ -265,7 +266,7 @@ enum anon_move_stop anon_move_judge_pte(struct anon_move *am, const struct anon_
 	if (!pte)
 		return ANON_MOVE_RACED;
 	anon_move_mapped();
-	stop = judge_entry(am, ptep_get(pte));
+	stop = check_entry(am, ptep_get(pte));
 	pte_unmap_unlock(pte, ptl);
 	return stop;
 }

@@ -22,7 +22,7 @@ const struct anon_move_stop_info anon_move_stop_info[ANON_MOVE_NR_STOPS] = {
 	[ANON_MOVE_LOCKED]	= { "locked", EAGAIN },
 	[ANON_MOVE_WRITEBACK]	= { "writeback", EAGAIN },
 	[ANON_MOVE_LARGE]	= { "large", EBUSY },
-	[ANON_MOVE_UNSPLIT]	= { "unsplit", EBUSY },
+	[ANON_MOVE_SPLIT_FAILED]	= { "split_failed", EBUSY },
 	[ANON_MOVE_MIGRATING]	= { "migrating", EAGAIN },
 	[ANON_MOVE_RACED]	= { "raced", EAGAIN },
 	[ANON_MOVE_EXISTS]	= { "exists", EEXIST },
@@ -155,10 +155,10 @@ static noinline enum anon_move_stop make_dst_table(struct anon_move *am,
 	struct mm_struct *mm = am->req->mm;
 	enum anon_move_stop stop;
 
-	/* A huge PMD brings its table along, and is judged where it is moved or split. */
+	/* A huge PMD brings its table along, and is checked where it is moved or split. */
 	if (huge && b->dst_pmd)
 		return ANON_MOVE_DONE;
-	stop = huge ? anon_move_judge_pmd(am, b) : anon_move_judge_pte(am, b);
+	stop = huge ? anon_move_check_pmd(am, b) : anon_move_check_pte(am, b);
 	if (stop)
 		return stop;
 	if (!b->dst_pmd) {
@@ -180,7 +180,7 @@ static enum anon_move_stop step_table(struct anon_move *am, struct anon_move_bat
 	if (stop != ANON_MOVE_LARGE && stop != ANON_MOVE_CACHED)
 		return stop;
 	anon_move_count_stop(stop);
-	return stop == ANON_MOVE_LARGE ? anon_move_split(am) : anon_move_uncache(am);
+	return stop == ANON_MOVE_LARGE ? anon_move_split(am) : anon_move_drop_cached(am);
 }
 
 /* Nothing else of it is read before it is set, and to clear it takes longer than to lock a VMA. */
@@ -261,7 +261,7 @@ static __always_inline enum anon_move_stop step(struct anon_move *am)
 static bool stop_waits(enum anon_move_stop stop)
 {
 	return stop == ANON_MOVE_WRITER || stop == ANON_MOVE_LOCKED ||
-	       stop == ANON_MOVE_WRITEBACK || stop == ANON_MOVE_UNSPLIT ||
+	       stop == ANON_MOVE_WRITEBACK || stop == ANON_MOVE_SPLIT_FAILED ||
 	       stop == ANON_MOVE_CACHED || stop == ANON_MOVE_MIGRATING;
 }
 

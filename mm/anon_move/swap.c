@@ -5,7 +5,7 @@
 
 #include "anon_move.h"
 
-static __always_inline enum anon_move_stop judge(pte_t pte, softleaf_t entry)
+static __always_inline enum anon_move_stop check_swap(pte_t pte, softleaf_t entry)
 {
 	if (likely(softleaf_is_swap(entry)))
 		return likely(pte_swp_exclusive(pte)) ? ANON_MOVE_DONE : ANON_MOVE_SHARED;
@@ -13,7 +13,7 @@ static __always_inline enum anon_move_stop judge(pte_t pte, softleaf_t entry)
 }
 
 /**
- * anon_move_judge_swap() - may what is neither present nor none move?
+ * anon_move_check_swap() - may what is neither present nor none move?
  * @pte: the source entry
  *
  * Only a swap entry of this mapping alone may (S1.3); what else there is, stays (O9).
@@ -21,9 +21,9 @@ static __always_inline enum anon_move_stop judge(pte_t pte, softleaf_t entry)
  * Context: the entry's page-table lock.
  * Return: %ANON_MOVE_DONE, %ANON_MOVE_SHARED, %ANON_MOVE_MIGRATING or %ANON_MOVE_MARKER.
  */
-enum anon_move_stop anon_move_judge_swap(pte_t pte)
+enum anon_move_stop anon_move_check_swap(pte_t pte)
 {
-	return judge(pte, softleaf_from_pte(pte));
+	return check_swap(pte, softleaf_from_pte(pte));
 }
 
 static __always_inline void move_swapped(struct anon_move *am, struct anon_move_batch *b,
@@ -38,7 +38,7 @@ static __always_inline void move_swapped(struct anon_move *am, struct anon_move_
 		pte = pte_swp_clear_uffd(pte);
 	pte_clear(mm, anon_move_src(b, i), b->src_pte + i);
 	set_pte_at(mm, anon_move_dst(b, i), b->dst_pte + i, pte);
-	b->desk->moved[i] = __pte(0);
+	b->staging->moved[i] = __pte(0);
 	anon_move_count(ANON_MOVE_MOVED_SWAP, 1);
 }
 
@@ -78,8 +78,8 @@ static unsigned int entries_to_move(const struct anon_move_batch *b, unsigned in
 }
 
 /* The folio is locked. It is that of the entry: who holds the slot and a reference keeps it so. */
-static unsigned int move_locked(struct anon_move *am, struct anon_move_batch *b,
-				unsigned int i, struct folio *folio)
+static unsigned int move_cached_locked(struct anon_move *am, struct anon_move_batch *b,
+				       unsigned int i, struct folio *folio)
 {
 	unsigned int nr = entries_to_move(b, i, folio, softleaf_from_pte(ptep_get(b->src_pte + i)));
 	unsigned int k;
@@ -104,7 +104,7 @@ static unsigned int move_cached(struct anon_move *am, struct anon_move_batch *b,
 		return anon_move_end(b, ANON_MOVE_DONE);
 	if (anon_move_should_fail() || !folio_trylock(folio))
 		return anon_move_end(b, anon_move_busy(am, folio));
-	return move_locked(am, b, i, folio);
+	return move_cached_locked(am, b, i, folio);
 }
 
 static noinline unsigned int move_in_cache(struct anon_move *am, struct anon_move_batch *b,
@@ -145,7 +145,7 @@ unsigned int anon_move_swap(struct anon_move *am, struct anon_move_batch *b,
 			    unsigned int i, pte_t pte)
 {
 	softleaf_t entry = softleaf_from_pte(pte);
-	enum anon_move_stop stop = judge(pte, entry);
+	enum anon_move_stop stop = check_swap(pte, entry);
 
 	if (unlikely(stop))
 		return anon_move_end(b, stop);

@@ -47,7 +47,7 @@ static void expect_whole(struct kunit *test, unsigned int i, struct folio *folio
 	KUNIT_EXPECT_EQ(test, LARGE_PAGES, take_large(m, i, folio));
 	for (k = 0; k < LARGE_PAGES; k++)
 		KUNIT_EXPECT_TRUE(test, pte_none(m->src[i + k]));
-	KUNIT_EXPECT_EQ(test, folio_pfn(folio), pte_pfn(m->desk.moved[i]));
+	KUNIT_EXPECT_EQ(test, folio_pfn(folio), pte_pfn(m->staging.moved[i]));
 	KUNIT_EXPECT_EQ(test, folio->index,
 			linear_anon_page_index(&m->dst_vma, MADE_UP_DST + i * PAGE_SIZE));
 	KUNIT_EXPECT_TRUE(test, m->b.large);
@@ -73,9 +73,9 @@ static void entries_may_differ_in_what_moving_levels_out(struct kunit *test)
 	m->src[3] = pte_mkyoung(m->src[3]);
 	m->src[4] = pte_wrprotect(m->src[4]);
 	expect_whole(test, 1, folio);
-	KUNIT_EXPECT_TRUE(test, pte_dirty(m->desk.moved[1]));
-	KUNIT_EXPECT_TRUE(test, pte_young(m->desk.moved[1]));
-	KUNIT_EXPECT_TRUE(test, pte_write(m->desk.moved[1]));
+	KUNIT_EXPECT_TRUE(test, pte_dirty(m->staging.moved[1]));
+	KUNIT_EXPECT_TRUE(test, pte_young(m->staging.moved[1]));
+	KUNIT_EXPECT_TRUE(test, pte_write(m->staging.moved[1]));
 }
 
 static void a_part_is_split_off(struct kunit *test)

@@ -20,7 +20,7 @@ struct made_up {
 	struct anon_move_request req;
 	struct anon_move am;
 	struct anon_move_batch b;
-	struct anon_move_desk desk;
+	struct anon_move_staging staging;
 	struct vm_area_struct dst_vma;
 	struct vm_area_struct src_vma;
 	struct anon_vma anon_vma;
@@ -56,7 +56,7 @@ static inline int made_up_init(struct kunit *test)
 	};
 	m->b = (struct anon_move_batch){
 		.dst = MADE_UP_DST, .src = MADE_UP_SRC, .dst_pte = m->dst, .src_pte = m->src,
-		.size = MADE_UP_ENTRIES * PAGE_SIZE, .max = MADE_UP_ENTRIES, .desk = &m->desk,
+		.size = MADE_UP_ENTRIES * PAGE_SIZE, .max = MADE_UP_ENTRIES, .staging = &m->staging,
 	};
 	test->priv = m;
 	return 0;

@@ -8,7 +8,7 @@
 
 static void what_was_zapped_raced(struct kunit *test)
 {
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_RACED, judge_pmd(__pmd(0)));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_RACED, check_pmd(__pmd(0)));
 }
 
 static void R14_a_migrating_pmd_is_no_page(struct kunit *test)
@@ -16,22 +16,22 @@ static void R14_a_migrating_pmd_is_no_page(struct kunit *test)
 	if (!IS_ENABLED(CONFIG_ARCH_ENABLE_THP_MIGRATION))
 		kunit_skip(test, "huge PMDs don't migrate here");
 	KUNIT_EXPECT_EQ(test, ANON_MOVE_MIGRATING,
-			judge_pmd(swp_entry_to_pmd(make_readable_exclusive_migration_entry(512))));
+			check_pmd(swp_entry_to_pmd(make_readable_exclusive_migration_entry(512))));
 }
 
-static void a_thp_is_judged_by_page_and_pins(struct kunit *test)
+static void a_thp_is_checked_by_page_and_pins(struct kunit *test)
 {
 	struct made_up *m = test->priv;
 	struct folio *folio = made_up_folio(test, HPAGE_PMD_ORDER);
 	pmd_t pmd = folio_mk_pmd(folio, m->src_vma.vm_page_prot);
 
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_DONE, judge_pmd(pmd));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_DONE, check_pmd(pmd));
 	atomic_inc(&folio->_pincount);
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_PINNED, judge_pmd(pmd));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_PINNED, check_pmd(pmd));
 	clear_bit(PG_anon_exclusive, anon_move_page_flags(&folio->page));
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_SHARED, judge_pmd(pmd));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_SHARED, check_pmd(pmd));
 	atomic_dec(&folio->_pincount);
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_SHARED, judge_pmd(pmd));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_SHARED, check_pmd(pmd));
 }
 
 static void a_stop_leaves_both_pmds(struct kunit *test)
@@ -42,10 +42,10 @@ static void a_stop_leaves_both_pmds(struct kunit *test)
 
 	m->b.src_pmd = &src;
 	m->b.dst_pmd = &dst;
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_RACED, move_locked(&m->am, &m->b));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_RACED, move_pmd_locked(&m->am, &m->b));
 	dst = __pmd(0);
 	folio_lock(folio);
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_LOCKED, move_locked(&m->am, &m->b));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_LOCKED, move_pmd_locked(&m->am, &m->b));
 	folio_unlock(folio);
 	KUNIT_EXPECT_NULL(test, m->am.folio);
 	KUNIT_EXPECT_EQ(test, pmd_val(before), pmd_val(src));
@@ -82,7 +82,7 @@ static void R18_write_protection_follows_the_destination(struct kunit *test)
 static struct kunit_case pmd_cases[] = {
 	KUNIT_CASE(what_was_zapped_raced),
 	KUNIT_CASE(R14_a_migrating_pmd_is_no_page),
-	KUNIT_CASE(a_thp_is_judged_by_page_and_pins),
+	KUNIT_CASE(a_thp_is_checked_by_page_and_pins),
 	KUNIT_CASE(a_stop_leaves_both_pmds),
 	KUNIT_CASE(dirty_is_carried_over_soft_dirty_is_set),
 	KUNIT_CASE(R18_write_protection_follows_the_destination),

@@ -82,7 +82,7 @@ static void R18_write_protection_follows_the_destination(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, pte_write(make_moved(pte, &m->am)));
 }
 
-/* What the desk computes from the entry before must be what make_moved() says. */
+/* What the staging table computes from the entry before must be what make_moved() says. */
 static void the_desk_says_what_make_moved_says(struct kunit *test)
 {
 	struct made_up *m = test->priv;
@@ -91,12 +91,12 @@ static void the_desk_says_what_make_moved_says(struct kunit *test)
 	unsigned int i, k;
 	pte_t pte;
 
-	prepare_desk(&m->desk, &m->am);
+	prepare_staging(&m->staging, &m->am);
 	for (i = 0; i < ARRAY_SIZE(prots) * ARRAY_SIZE(pfns); i++) {
 		k = i % ARRAY_SIZE(pfns);
 		pte = pfn_pte(pfns[k], prots[i / ARRAY_SIZE(pfns)]);
 		KUNIT_EXPECT_EQ_MSG(test, pte_val(make_moved(pte, &m->am)),
-				    pte_val(anon_move_moved(&m->desk, &m->am, pte, pfns[k])),
+				    pte_val(anon_move_moved(&m->staging, &m->am, pte, pfns[k])),
 				    "%u", i);
 	}
 }
@@ -106,12 +106,12 @@ static void the_desk_forgets_another_destination(struct kunit *test)
 	struct made_up *m = test->priv;
 	pte_t pte = pte_mkuffd(pfn_pte(5, PAGE_READONLY));
 
-	prepare_desk(&m->desk, &m->am);
-	anon_move_moved(&m->desk, &m->am, pte, 5);
+	prepare_staging(&m->staging, &m->am);
+	anon_move_moved(&m->staging, &m->am, pte, 5);
 	m->am.uffd = ANON_MOVE_UFFD_KEEP;
-	prepare_desk(&m->desk, &m->am);
+	prepare_staging(&m->staging, &m->am);
 	KUNIT_EXPECT_EQ(test, pte_val(make_moved(pte, &m->am)),
-			pte_val(anon_move_moved(&m->desk, &m->am, pte, 5)));
+			pte_val(anon_move_moved(&m->staging, &m->am, pte, 5)));
 }
 
 static void expect_not_taken(struct kunit *test, enum anon_move_stop stop)
@@ -132,7 +132,7 @@ static void an_exclusive_page_is_taken(struct kunit *test)
 	made_up_map(m, 3, folio);
 	KUNIT_EXPECT_EQ(test, 1, take(&m->am, &m->b, 3));
 	KUNIT_EXPECT_TRUE(test, pte_none(m->src[3]));
-	KUNIT_EXPECT_EQ(test, folio_pfn(folio), pte_pfn(m->desk.moved[3]));
+	KUNIT_EXPECT_EQ(test, folio_pfn(folio), pte_pfn(m->staging.moved[3]));
 	KUNIT_EXPECT_EQ(test, folio->index,
 			linear_anon_page_index(&m->dst_vma, MADE_UP_DST + 3 * PAGE_SIZE));
 	KUNIT_EXPECT_TRUE(test, m->b.flush);
@@ -155,9 +155,9 @@ static void a_hole_that_is_allowed_is_passed_over(struct kunit *test)
 	struct made_up *m = test->priv;
 
 	m->req.flags = ANON_MOVE_ALLOW_HOLES;
-	m->desk.moved[0] = pfn_pte(5, PAGE_READONLY);
+	m->staging.moved[0] = pfn_pte(5, PAGE_READONLY);
 	KUNIT_EXPECT_EQ(test, 1, take(&m->am, &m->b, 0));
-	KUNIT_EXPECT_TRUE(test, pte_none(m->desk.moved[0]));
+	KUNIT_EXPECT_TRUE(test, pte_none(m->staging.moved[0]));
 }
 
 static void of_special_pages_only_the_zero_page_moves(struct kunit *test)
@@ -170,7 +170,7 @@ static void of_special_pages_only_the_zero_page_moves(struct kunit *test)
 	expect_not_taken(test, ANON_MOVE_SHARED);
 	m->src[0] = pte_mkspecial(pfn_pte(zero_pfn(0), PAGE_READONLY));
 	KUNIT_EXPECT_EQ(test, 1, take(&m->am, &m->b, 0));
-	KUNIT_EXPECT_EQ(test, zero_pfn(0), pte_pfn(m->desk.moved[0]));
+	KUNIT_EXPECT_EQ(test, zero_pfn(0), pte_pfn(m->staging.moved[0]));
 }
 
 static void a_page_that_is_shared_or_of_a_file_is_not_taken(struct kunit *test)
@@ -214,27 +214,27 @@ static void R3_a_pinned_page_is_put_back_as_it_was(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, folio_test_locked(folio));
 }
 
-static void O18_an_entry_is_judged_before_it_gets_a_table(struct kunit *test)
+static void O18_an_entry_is_checked_before_it_gets_a_table(struct kunit *test)
 {
 	struct made_up *m = test->priv;
 	struct folio *folio = made_up_folio(test, 0);
 	pte_t pte = mk_pte(&folio->page, m->src_vma.vm_page_prot);
 
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_DONE, judge_entry(&m->am, pte));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_DONE, check_entry(&m->am, pte));
 	folio_ref_add(folio, GUP_PIN_COUNTING_BIAS);
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_PINNED, judge_entry(&m->am, pte));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_PINNED, check_entry(&m->am, pte));
 	folio_ref_sub(folio, GUP_PIN_COUNTING_BIAS);
 	clear_bit(PG_anon_exclusive, anon_move_page_flags(&folio->page));
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_SHARED, judge_entry(&m->am, pte));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_SHARED, check_entry(&m->am, pte));
 	pte = pte_mkspecial(pfn_pte(zero_pfn(0), PAGE_READONLY));
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_DONE, judge_entry(&m->am, pte));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_DONE, check_entry(&m->am, pte));
 	pte = pte_mkspecial(pfn_pte(zero_pfn(0) + 1, PAGE_READONLY));
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_SHARED, judge_entry(&m->am, pte));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_SHARED, check_entry(&m->am, pte));
 	pte = make_pte_marker(PTE_MARKER_POISONED);
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_MARKER, judge_entry(&m->am, pte));
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_HOLE, judge_entry(&m->am, __pte(0)));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_MARKER, check_entry(&m->am, pte));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_HOLE, check_entry(&m->am, __pte(0)));
 	m->req.flags = ANON_MOVE_ALLOW_HOLES;
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_DONE, judge_entry(&m->am, __pte(0)));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_DONE, check_entry(&m->am, __pte(0)));
 }
 
 static struct kunit_case ptes_cases[] = {
@@ -253,7 +253,7 @@ static struct kunit_case ptes_cases[] = {
 	KUNIT_CASE(a_page_that_is_shared_or_of_a_file_is_not_taken),
 	KUNIT_CASE(a_locked_page_is_to_be_waited_for),
 	KUNIT_CASE(R3_a_pinned_page_is_put_back_as_it_was),
-	KUNIT_CASE(O18_an_entry_is_judged_before_it_gets_a_table),
+	KUNIT_CASE(O18_an_entry_is_checked_before_it_gets_a_table),
 	{}
 };
 

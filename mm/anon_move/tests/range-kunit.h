@@ -21,7 +21,7 @@ static void every_stop_has_a_name_and_an_errno(struct kunit *test)
 static void only_what_passes_is_waited_for(struct kunit *test)
 {
 	const u32 passes = BIT(ANON_MOVE_WRITER) | BIT(ANON_MOVE_LOCKED) |
-			   BIT(ANON_MOVE_WRITEBACK) | BIT(ANON_MOVE_UNSPLIT) |
+			   BIT(ANON_MOVE_WRITEBACK) | BIT(ANON_MOVE_SPLIT_FAILED) |
 			   BIT(ANON_MOVE_CACHED) | BIT(ANON_MOVE_MIGRATING);
 	unsigned int stop;
 

@@ -22,11 +22,11 @@ static void only_exclusive_swap_entries_may_move(struct kunit *test)
 	pte_t migrating = softleaf_to_pte(make_readable_exclusive_migration_entry(5));
 	pte_t poisoned = make_pte_marker(PTE_MARKER_POISONED);
 
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_DONE, anon_move_judge_swap(swapped(7)));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_DONE, anon_move_check_swap(swapped(7)));
 	KUNIT_EXPECT_EQ(test, ANON_MOVE_SHARED,
-			anon_move_judge_swap(pte_swp_clear_exclusive(swapped(7))));
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_MIGRATING, anon_move_judge_swap(migrating));
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_MARKER, anon_move_judge_swap(poisoned));
+			anon_move_check_swap(pte_swp_clear_exclusive(swapped(7))));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_MIGRATING, anon_move_check_swap(migrating));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_MARKER, anon_move_check_swap(poisoned));
 }
 
 static void a_stop_leaves_the_entry(struct kunit *test)
@@ -45,11 +45,11 @@ static void the_slot_moves_and_arrives_soft_dirty(struct kunit *test)
 	struct made_up *m = test->priv;
 
 	made_up_swap(m, 2, 7, 1);
-	m->desk.moved[2] = swapped(99);
+	m->staging.moved[2] = swapped(99);
 	move_swapped(&m->am, &m->b, 2, m->src[2]);
 	KUNIT_EXPECT_TRUE(test, pte_none(m->src[2]));
 	KUNIT_EXPECT_EQ(test, pte_val(pte_swp_mksoft_dirty(swapped(7))), pte_val(m->dst[2]));
-	KUNIT_EXPECT_TRUE(test, pte_none(m->desk.moved[2]));
+	KUNIT_EXPECT_TRUE(test, pte_none(m->staging.moved[2]));
 }
 
 static void R18_write_protection_follows_the_destination(struct kunit *test)

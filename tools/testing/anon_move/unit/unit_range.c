@@ -88,7 +88,7 @@ static enum anon_move_stop take_one(struct anon_move *am, pte_t *dst, pte_t *src
 }
 
 /* Every page may move; what batches meet comes when there is a table for them. */
-enum anon_move_stop anon_move_judge_pte(struct anon_move *am, const struct anon_move_batch *b)
+enum anon_move_stop anon_move_check_pte(struct anon_move *am, const struct anon_move_batch *b)
 {
 	const pte_t *src = b->src_pmd->table + (b->src & ~PMD_MASK) / PAGE_SIZE;
 
@@ -96,7 +96,7 @@ enum anon_move_stop anon_move_judge_pte(struct anon_move *am, const struct anon_
 	return src->page || anon_move_holes_allowed(am) ? ANON_MOVE_DONE : ANON_MOVE_HOLE;
 }
 
-enum anon_move_stop anon_move_judge_pmd(struct anon_move *am, const struct anon_move_batch *b)
+enum anon_move_stop anon_move_check_pmd(struct anon_move *am, const struct anon_move_batch *b)
 {
 	assert(world.held == 1);
 	return ANON_MOVE_DONE;
@@ -145,10 +145,12 @@ static enum anon_move_stop drop_folio(struct anon_move *am, enum anon_move_stop 
 
 enum anon_move_stop anon_move_split(struct anon_move *am)
 {
-	return drop_folio(am, world.always || bad_weather() ? ANON_MOVE_UNSPLIT : ANON_MOVE_DONE);
+	bool fails = world.always || bad_weather();
+
+	return drop_folio(am, fails ? ANON_MOVE_SPLIT_FAILED : ANON_MOVE_DONE);
 }
 
-enum anon_move_stop anon_move_uncache(struct anon_move *am)
+enum anon_move_stop anon_move_drop_cached(struct anon_move *am)
 {
 	return world.always ? ANON_MOVE_CACHED : drop_folio(am, ANON_MOVE_DONE);
 }

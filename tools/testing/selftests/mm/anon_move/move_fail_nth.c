@@ -65,15 +65,18 @@ FIXTURE_VARIANT_ADD(fail_nth, mlocked) { KIND_MLOCKED, RUN, BEFORE_BORDER, 0, {
 FIXTURE_VARIANT_ADD(fail_nth, mthp) { KIND_MTHP, RUN, BEFORE_BORDER, 0, {
 	"stop_large", "stop_nomem", "stop_raced", "stop_locked", "stop_pinned", "stop_writer" } };
 FIXTURE_VARIANT_ADD(fail_nth, part_of_mthp) { KIND_MTHP, RUN / 4, BEFORE_BORDER, 0, {
-	"stop_unsplit", "stop_nomem", "stop_raced", "stop_locked", "stop_pinned", "stop_writer" } };
+	"stop_split_failed", "stop_nomem", "stop_raced", "stop_locked", "stop_pinned",
+	"stop_writer" } };
 FIXTURE_VARIANT_ADD(fail_nth, mthp_swapped) { KIND_MTHP_SWAPPED, RUN, BEFORE_BORDER, 0, {
 	"stop_vma", "stop_nomem", "stop_raced", "stop_writer" } };
 FIXTURE_VARIANT_ADD(fail_nth, thp) { KIND_THP, PMD_PAGES, 0, 0, {
 	"stop_vma", "stop_nomem", "stop_raced", "stop_locked", "stop_pinned" } };
 FIXTURE_VARIANT_ADD(fail_nth, part_of_thp) { KIND_THP, RUN / 4, BEFORE_BORDER, 0, {
-	"stop_unsplit", "stop_nomem", "stop_raced", "stop_locked", "stop_pinned", "stop_writer" } };
+	"stop_split_failed", "stop_nomem", "stop_raced", "stop_locked", "stop_pinned",
+	"stop_writer" } };
 FIXTURE_VARIANT_ADD(fail_nth, part_of_thp_by_ptes) { KIND_THP_BY_PTES, RUN / 4, BEFORE_BORDER, 0, {
-	"stop_unsplit", "stop_nomem", "stop_raced", "stop_locked", "stop_pinned", "stop_writer" } };
+	"stop_split_failed", "stop_nomem", "stop_raced", "stop_locked", "stop_pinned",
+	"stop_writer" } };
 FIXTURE_VARIANT_ADD(fail_nth, huge_zero) { KIND_HUGE_ZERO, PMD_PAGES, 0, 0, {
 	"stop_vma", "stop_nomem", "stop_raced" } };
 

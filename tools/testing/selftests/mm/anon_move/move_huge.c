@@ -316,13 +316,13 @@ struct writer {
 
 static void *write_vma(void *arg)
 {
-	long long tries, before = engine_count("stop_unsplit");
+	long long tries, before = engine_count("stop_split_failed");
 	struct writer *w = arg;
 
 	while (!__atomic_load_n(&w->stop, __ATOMIC_RELAXED)) {
 		madvise(w->space->src, AREA * PAGE, MADV_DONTFORK);
 		madvise(w->space->src, AREA * PAGE, MADV_DOFORK);
-		tries = engine_count("stop_unsplit");
+		tries = engine_count("stop_split_failed");
 		if (tries - before > w->longest)
 			w->longest = tries - before;
 		before = tries;
@@ -341,7 +341,7 @@ TEST_F_TIMEOUT(huge, O2_unsplittable_is_busy, PATIENCE)
 	struct writer w = { .space = s };
 	struct iovec iov = { .iov_base = s->src + 9 * PAGE, .iov_len = PAGE };
 	const char *missing = base_serves();
-	long long before = engine_count("stop_unsplit"), tries;
+	long long before = engine_count("stop_split_failed"), tries;
 	int fds[2], i;
 
 	if (missing)
@@ -356,9 +356,9 @@ TEST_F_TIMEOUT(huge, O2_unsplittable_is_busy, PATIENCE)
 		EXPECT_EQ(EBUSY, move(s, 0, 0, 8).err);
 	__atomic_store_n(&w.stop, true, __ATOMIC_RELAXED);
 	ASSERT_EQ(0, pthread_join(w.thread, NULL));
-	EXPECT_ENGINE(2 * LEAST_TRIES, "stop_unsplit", before);
+	EXPECT_ENGINE(2 * LEAST_TRIES, "stop_split_failed", before);
 	/* Half of what one of the two calls has tried. */
-	tries = engine_count("stop_unsplit") - before;
+	tries = engine_count("stop_split_failed") - before;
 	if (engine_counts())
 		EXPECT_GT(tries / 4, w.longest);
 
@@ -388,7 +388,7 @@ static void wait_until_killed(void)
 /* O2: between two tries to split it sleeps, and nothing else would notice the signal. */
 TEST_F_TIMEOUT(huge, O2_waits_killable, PATIENCE)
 {
-	long long unsplit = engine_count("stop_unsplit"), killed = engine_count("stop_killed");
+	long long unsplit = engine_count("stop_split_failed"), killed = engine_count("stop_killed");
 	const char *missing = base_serves();
 	int status = -1;
 	pid_t pid;
@@ -403,7 +403,7 @@ TEST_F_TIMEOUT(huge, O2_waits_killable, PATIENCE)
 		_exit(1);
 	}
 	ASSERT_LT(0, pid);
-	while (engine_count("stop_unsplit") < unsplit + 2 && !waitpid(pid, NULL, WNOHANG))
+	while (engine_count("stop_split_failed") < unsplit + 2 && !waitpid(pid, NULL, WNOHANG))
 		usleep(1000);
 	kill(pid, SIGKILL);
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));

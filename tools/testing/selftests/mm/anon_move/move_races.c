@@ -262,7 +262,7 @@ static void move_in_parts(struct __test_metadata *_metadata, struct space *s)
 TEST_F_TIMEOUT(races, R8_many_split_one_folio, PATIENCE)
 {
 	const char *missing = kind_missing(KIND_THP_BY_PTES);
-	long long unsplit = engine_count("stop_unsplit");
+	long long unsplit = engine_count("stop_split_failed");
 	struct space s;
 	int i;
 
@@ -275,7 +275,7 @@ TEST_F_TIMEOUT(races, R8_many_split_one_folio, PATIENCE)
 	}
 	EXPECT_ENGINE(FOLIOS * PMD_PAGES, MOVED_ANYHOW, self->counted);
 	/* Nobody else has a reference, so whoever got the lock could split. */
-	EXPECT_EQ(unsplit, engine_count("stop_unsplit"));
+	EXPECT_EQ(unsplit, engine_count("stop_split_failed"));
 }
 
 /* V9: a huge page and a small one for one place. The loser stays where it is. */
