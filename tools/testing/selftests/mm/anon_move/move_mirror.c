@@ -310,4 +310,57 @@ TEST_F_TIMEOUT(owned, O9_stays, PATIENCE)
 	EXPECT_STREQ("", pages_differ(s->dst, RUN, 1));
 }
 
+FIXTURE(owned_huge)
+{
+	struct mirror mirror;
+};
+
+FIXTURE_SETUP(owned_huge)
+{
+	const char *missing = mirror_missing();
+	struct space *s = &self->mirror.space;
+
+	missing = missing ? missing : kind_missing(KIND_THP);
+	if (missing)
+		SKIP(return, "%s", missing);
+	mirror_open(_metadata, &self->mirror);
+	ASSERT_EQ(0, make_kind(s, KIND_THP, 0, PMD_PAGES));
+	ASSERT_EQ(0, device(&self->mirror, HMM_DMIRROR_MIGRATE_TO_DEV, s->src, PMD_PAGES));
+}
+
+FIXTURE_TEARDOWN(owned_huge)
+{
+	mirror_close(&self->mirror);
+}
+
+/* By one entry of the device, as from Linux 6.19 on, or by entries for each page. */
+static bool is_huge_of_device(const struct mirror *m, const void *addr)
+{
+	const unsigned char huge = HMM_DMIRROR_PROT_DEV_PRIVATE_LOCAL | HMM_DMIRROR_PROT_PMD;
+
+	return !device(m, HMM_DMIRROR_SNAPSHOT, addr, PMD_PAGES) &&
+	       (*(unsigned char *)m->bounce & huge) == huge;
+}
+
+TEST_F_TIMEOUT(owned_huge, O9_stays_as_it_is, PATIENCE)
+{
+	const struct space *s = &self->mirror.space;
+	bool huge = is_huge_of_device(&self->mirror, s->src);
+	long long splits = engine_count("splits"), markers = engine_count("stop_marker");
+	struct moved moved = move_pages_of(s->uffd, s->dst, s->src, PMD, 0);
+
+	TH_LOG("the device has it %s", huge ? "as a huge page" : "page by page");
+	EXPECT_EQ(EFAULT, moved.err);
+	EXPECT_EQ(-EFAULT, moved.bytes);
+	EXPECT_ENGINE(1, "stop_marker", markers);
+	if (engine_counts())
+		EXPECT_EQ(splits, engine_count("splits"));
+	EXPECT_EQ(huge, is_huge_of_device(&self->mirror, s->src));
+
+	/* Who touches it gets it back. */
+	EXPECT_STREQ("", pages_differ(s->src, PMD_PAGES, 1));
+	EXPECT_EQ(0, move(&self->mirror, PMD_PAGES));
+	EXPECT_STREQ("", pages_differ(s->dst, PMD_PAGES, 1));
+}
+
 TEST_HARNESS_MAIN
