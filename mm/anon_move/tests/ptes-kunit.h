@@ -82,8 +82,8 @@ static void R18_write_protection_follows_the_destination(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, pte_write(make_moved(pte, &m->am)));
 }
 
-/* What the staging table computes from the entry before must be what make_moved() says. */
-static void the_desk_says_what_make_moved_says(struct kunit *test)
+/* What the template gives for an entry must be what make_moved() says. */
+static void the_template_says_what_make_moved_says(struct kunit *test)
 {
 	struct made_up *m = test->priv;
 	const pgprot_t prots[] = { m->src_vma.vm_page_prot, PAGE_READONLY, PAGE_NONE };
@@ -101,7 +101,7 @@ static void the_desk_says_what_make_moved_says(struct kunit *test)
 	}
 }
 
-static void the_desk_forgets_another_destination(struct kunit *test)
+static void the_template_forgets_another_destination(struct kunit *test)
 {
 	struct made_up *m = test->priv;
 	pte_t pte = pte_mkuffd(pfn_pte(5, PAGE_READONLY));
@@ -244,8 +244,8 @@ static struct kunit_case ptes_cases[] = {
 	KUNIT_CASE(a_page_arrives_writable_and_soft_dirty),
 	KUNIT_CASE(R2_the_zero_page_stays_read_only),
 	KUNIT_CASE(R18_write_protection_follows_the_destination),
-	KUNIT_CASE(the_desk_says_what_make_moved_says),
-	KUNIT_CASE(the_desk_forgets_another_destination),
+	KUNIT_CASE(the_template_says_what_make_moved_says),
+	KUNIT_CASE(the_template_forgets_another_destination),
 	KUNIT_CASE(an_exclusive_page_is_taken),
 	KUNIT_CASE(what_is_occupied_or_a_hole_is_not_taken),
 	KUNIT_CASE(a_hole_that_is_allowed_is_passed_over),
