@@ -240,34 +240,37 @@ bool is_marker(const struct plan *p, size_t column)
 	       populated(p, column) && column % 2;
 }
 
-static int guard(struct arena *a)
+static int put_markers(struct arena *a, int (*put)(const struct arena *a, char *page))
 {
 	size_t column;
 
 	for (column = 0; column < a->plan.area; column++)
-		if (is_marker(&a->plan, column) &&
-		    madvise(slot(a, AREA_SRC, column), PAGE, MADV_GUARD_INSTALL))
+		if (is_marker(&a->plan, column) && put(a, slot(a, AREA_SRC, column)))
 			return -1;
 	return 0;
 }
 
+static int guard_page(const struct arena *a, char *page)
+{
+	return madvise(page, PAGE, MADV_GUARD_INSTALL);
+}
+
+static int guard(struct arena *a)
+{
+	return put_markers(a, guard_page);
+}
+
+static int poison_page(const struct arena *a, char *page)
+{
+	struct uffdio_poison arg = { .range = { .start = (uintptr_t)page, .len = PAGE } };
+
+	madvise(page, PAGE, MADV_DONTNEED);
+	return ioctl(a->space.uffd, UFFDIO_POISON, &arg);
+}
+
 static int poison(struct arena *a)
 {
-	size_t column;
-
-	for (column = 0; column < a->plan.area; column++) {
-		struct uffdio_poison arg = {
-			.range.start = (uintptr_t)slot(a, AREA_SRC, column),
-			.range.len = PAGE,
-		};
-
-		if (!is_marker(&a->plan, column))
-			continue;
-		madvise(slot(a, AREA_SRC, column), PAGE, MADV_DONTNEED);
-		if (ioctl(a->space.uffd, UFFDIO_POISON, &arg))
-			return -1;
-	}
-	return 0;
+	return put_markers(a, poison_page);
 }
 
 static const char *ksm_missing(void)
