@@ -335,4 +335,76 @@ TEST_F_TIMEOUT(tables, O18_are_not_left_by_calls_that_fail, PATIENCE)
 	EXPECT_LE(read_number("/proc/self/status", "VmPTE:"), before + 12);
 }
 
+/* Two areas that share no page table, each in a gap of its own of 512 GiB or 256 TiB. */
+FIXTURE(far)
+{
+	struct space space;
+	char *hole;
+};
+
+FIXTURE_VARIANT(far)
+{
+	unsigned long at;
+};
+
+FIXTURE_VARIANT_ADD(far, ranges) { 1UL << 40 };
+FIXTURE_VARIANT_ADD(far, five_levels) { 1UL << 50 };
+
+/* What lies above 47 bits is to be asked for. */
+static char *map_at(unsigned long addr)
+{
+	char *area = mmap((void *)addr, PMD, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+
+	madvise(area, PMD, MADV_NOHUGEPAGE);
+	return area;
+}
+
+FIXTURE_SETUP(far)
+{
+	struct space *s = &self->space;
+	const char *missing = move_missing();
+
+	if (missing)
+		SKIP(return, "%s", missing);
+	ASSERT_EQ(0, space_open(s, PMD_PAGES, 0));
+	munmap(s->dst, PMD);
+	s->dst = map_at(variant->at);
+	if (s->dst == MAP_FAILED)
+		SKIP(return, "no addresses of more than 47 bits: page tables of four levels");
+	self->hole = map_at(3 * variant->at);
+	ASSERT_NE(MAP_FAILED, self->hole);
+	ASSERT_EQ(0, make_kind(s, KIND_SMALL, 0, 8));
+	ASSERT_EQ(0, uffd_register(s->uffd, s->dst, PMD, UFFDIO_REGISTER_MODE_MISSING));
+	ASSERT_EQ(0, space_register_source(s));
+}
+
+FIXTURE_TEARDOWN(far)
+{
+	munmap(self->hole, PMD);
+	space_close(&self->space);
+}
+
+TEST_F_TIMEOUT(far, there_and_back, PATIENCE)
+{
+	struct space *s = &self->space;
+
+	ASSERT_EQ(0, move_there_and_back(s, 8));
+	/* Now with page tables on either side. */
+	ASSERT_EQ(0, move(s, 0, 0, 8).err);
+	EXPECT_TRUE(all_pages(s->src, 8, PM_PRESENT | PM_SWAP, 0));
+	EXPECT_STREQ("", pages_differ(s->dst, 8, 1));
+}
+
+TEST_F_TIMEOUT(far, from_where_no_page_ever_was, PATIENCE)
+{
+	const __u64 holes = UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES;
+	struct space *s = &self->space;
+
+	EXPECT_EQ(ENOENT, move_pages_of(s->uffd, s->dst, self->hole, PMD, 0).err);
+	EXPECT_EQ(0, move_pages_of(s->uffd, s->dst, self->hole, PMD, holes).err);
+	EXPECT_EQ(EEXIST, move_pages_of(s->uffd, s->src, self->hole, PMD, holes).err);
+	EXPECT_STREQ("", pages_differ(s->src, 8, 1));
+}
+
 TEST_HARNESS_MAIN
