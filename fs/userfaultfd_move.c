@@ -13,7 +13,8 @@
  * events have been read; map_changing_lock, which the move holds, keeps it from
  * rising during a hold of the VMA locks (REGRESSIONS V5).
  */
-static int move_check(const struct anon_move_request *req, const struct vm_area_struct *dst_vma)
+static int move_check(struct anon_move_request *req, const struct vm_area_struct *dst_vma,
+		      const struct vm_area_struct *src_vma)
 {
 	struct userfaultfd_ctx *ctx = req->owner;
 

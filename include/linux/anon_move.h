@@ -6,8 +6,10 @@
 #define _LINUX_ANON_MOVE_H
 
 #include <linux/atomic.h>
+#include <linux/errno.h>
 #include <linux/jump_label.h>
 #include <linux/types.h>
+#include <uapi/linux/anon_move.h>
 
 struct anon_move_request;
 struct mm_struct;
@@ -17,6 +19,9 @@ struct vm_area_struct;
 
 /* Holes in the source count as moved instead of ending the move. */
 #define ANON_MOVE_ALLOW_HOLES	BIT(0)
+
+/* Where nothing is mapped is -EFAULT, so that -ENOENT means a hole and nothing else (O8). */
+#define ANON_MOVE_UNMAPPED_EFAULT	BIT(1)
 
 /**
  * struct anon_move_request - what to move where, and on whose behalf
@@ -30,7 +35,8 @@ struct vm_area_struct;
  * @lock: read-locked whenever the VMAs have been, for as long as they are; NULL
  *	  if the caller needs none. A move lets go of it when somebody waits
  * @check: called with all of these locks, before any page moves: 0 to go on, a
- *	   negative errno to end the move
+ *	   negative errno to end the move. May set @len to what both VMAs hold,
+ *	   anew for each hold of them: the move ends there
  * @owner: for @check
  *
  * A long move drops its locks to let writers in and then locks the VMAs anew, so
@@ -44,11 +50,12 @@ struct anon_move_request {
 	unsigned long flags;
 	u64 key;
 	struct rw_semaphore *lock;
-	int (*check)(const struct anon_move_request *req, const struct vm_area_struct *dst_vma);
+	int (*check)(struct anon_move_request *req, const struct vm_area_struct *dst_vma,
+		     const struct vm_area_struct *src_vma);
 	void *owner;
 };
 
-ssize_t anon_move_pages(const struct anon_move_request *req);
+ssize_t anon_move_pages(struct anon_move_request *req);
 
 extern atomic64_t anon_move_keys;
 
@@ -66,6 +73,18 @@ static inline u64 anon_move_new_key(void)
 		return atomic64_inc_return(&anon_move_keys);
 	return 0;
 }
+
+#ifdef CONFIG_ANON_MOVE
+long anon_move_mremap(unsigned long src, unsigned long old_len, unsigned long new_len,
+		      unsigned long flags, unsigned long dst);
+#else
+static inline long anon_move_mremap(unsigned long src, unsigned long old_len,
+				    unsigned long new_len, unsigned long flags,
+				    unsigned long dst)
+{
+	return -EINVAL;
+}
+#endif
 
 int userfaultfd_anon_move(struct userfaultfd_ctx *ctx, unsigned long arg);
 void userfaultfd_wake_moved(struct userfaultfd_ctx *ctx, unsigned long start,

@@ -82,7 +82,7 @@ enum anon_move_uffd {
  * @error: 0, or the negative errno of %ANON_MOVE_VMA
  */
 struct anon_move {
-	const struct anon_move_request *req;
+	struct anon_move_request *req;
 	struct vm_area_struct *dst_vma;
 	struct vm_area_struct *src_vma;
 	enum anon_move_uffd uffd;

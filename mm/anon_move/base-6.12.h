@@ -87,6 +87,10 @@ static inline struct folio *anon_move_cached_folio(swp_entry_t entry)
 	return IS_ERR(folio) ? NULL : folio;
 }
 
+#ifndef VM_SEALED
+#define VM_SEALED	VM_NONE
+#endif
+
 #ifdef CONFIG_PER_VMA_LOCK
 /*
  * Under the mmap_lock nobody can be write-locking a VMA, so the plain rwsem is

@@ -344,7 +344,8 @@ static __always_inline enum anon_move_stop walk_patiently(struct anon_move *am)
  *
  * Context: no mmap_lock, no VMA lock; may sleep.
  * Return: bytes moved, or if none were:
- *	   -ENOENT no VMA at the start of a range, or a hole in the source;
+ *	   -ENOENT a hole in the source, or no VMA at the start of a range
+ *	   (-EFAULT with %ANON_MOVE_UNMAPPED_EFAULT);
  *	   -EEXIST something is mapped at the destination;
  *	   -EBUSY a page is shared, pinned, or of a large folio that can't be
  *	   split; -EFAULT a marker or poisoned page in the source;
@@ -353,7 +354,7 @@ static __always_inline enum anon_move_stop walk_patiently(struct anon_move *am)
  *	   page table; -EINVAL see anon_move_lock_vmas(); or what
  *	   the caller's check returned.
  */
-ssize_t anon_move_pages(const struct anon_move_request *req)
+ssize_t anon_move_pages(struct anon_move_request *req)
 {
 	struct anon_move am __uninitialized;
 	enum anon_move_stop stop;

@@ -46,10 +46,8 @@ static enum anon_move_uffd arrival(struct vm_area_struct *dst_vma, struct vm_are
 	return ANON_MOVE_UFFD_KEEP;
 }
 
-static int check_vmas(const struct anon_move *am)
+static int check_vmas(const struct anon_move *am, const struct anon_move_request *req)
 {
-	const struct anon_move_request *req = am->req;
-
 	if (req->dst + req->len > am->dst_vma->vm_end ||
 	    req->src + req->len > am->src_vma->vm_end)
 		return -EINVAL;
@@ -59,6 +57,11 @@ static int check_vmas(const struct anon_move *am)
 	return 0;
 }
 
+static int unmapped(const struct anon_move_request *req)
+{
+	return req->flags & ANON_MOVE_UNMAPPED_EFAULT ? -EFAULT : -ENOENT;
+}
+
 /* With the mmap_lock held; also gives the destination the anon_vma that its folios will need. */
 static int find_vmas(struct anon_move *am)
 {
@@ -66,12 +69,12 @@ static int find_vmas(struct anon_move *am)
 
 	am->dst_vma = vma_lookup(req->mm, req->dst);
 	if (!am->dst_vma)
-		return -ENOENT;
+		return unmapped(req);
 	/* Looks before it locks; others with the mmap_lock may be at the same. */
 	if (!(am->dst_vma->vm_flags & VM_SHARED) && data_race(anon_vma_prepare(am->dst_vma)))
 		return -ENOMEM;
 	am->src_vma = vma_lookup(req->mm, req->src);
-	return am->src_vma ? 0 : -ENOENT;
+	return am->src_vma ? 0 : unmapped(req);
 }
 
 #ifdef CONFIG_PER_VMA_LOCK
@@ -216,14 +219,15 @@ static bool vmas_contended(struct anon_move *am)
  * Context: no lock on entry; on success both VMAs read-locked (without
  *	    CONFIG_PER_VMA_LOCK the mmap_lock), and after them the caller's
  *	    lock; may sleep.
- * Return: 0, -ENOENT if no VMA is at the start of a range, -ENOMEM, what the
- *	   caller's check returned, or -EINVAL if the VMAs don't hold the whole
- *	   ranges, aren't private writable anonymous memory, or differ in
- *	   protection, in being mlocked or in being droppable.
+ * Return: 0, -ENOENT if no VMA is at the start of a range (-EFAULT with
+ *	   %ANON_MOVE_UNMAPPED_EFAULT), -ENOMEM, what the caller's check
+ *	   returned, or -EINVAL if the VMAs don't hold the whole ranges, aren't
+ *	   private writable anonymous memory, or differ in protection, in being
+ *	   mlocked or in being droppable.
  */
 int anon_move_lock_vmas(struct anon_move *am)
 {
-	const struct anon_move_request *req = am->req;
+	struct anon_move_request *req = am->req;
 	int error;
 
 	error = lock_found(am);
@@ -232,9 +236,9 @@ int anon_move_lock_vmas(struct anon_move *am)
 
 	if (req->lock)
 		down_read(req->lock);
-	error = req->check(req, am->dst_vma);
+	error = req->check(req, am->dst_vma, am->src_vma);
 	if (!error)
-		error = check_vmas(am);
+		error = check_vmas(am, req);
 	if (error) {
 		anon_move_unlock_vmas(am);
 		return error;

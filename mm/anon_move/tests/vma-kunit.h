@@ -55,14 +55,14 @@ static void ranges_end_within_their_vmas(struct kunit *test)
 	struct made_up *m = test->priv;
 
 	m->req.len = SZ_1G;
-	KUNIT_EXPECT_EQ(test, 0, check_vmas(&m->am));
+	KUNIT_EXPECT_EQ(test, 0, check_vmas(&m->am, &m->req));
 	m->dst_vma.vm_end -= PAGE_SIZE;
-	KUNIT_EXPECT_EQ(test, -EINVAL, check_vmas(&m->am));
+	KUNIT_EXPECT_EQ(test, -EINVAL, check_vmas(&m->am, &m->req));
 	m->dst_vma.vm_end += PAGE_SIZE;
 	m->src_vma.vm_end -= PAGE_SIZE;
-	KUNIT_EXPECT_EQ(test, -EINVAL, check_vmas(&m->am));
+	KUNIT_EXPECT_EQ(test, -EINVAL, check_vmas(&m->am, &m->req));
 	m->req.len -= PAGE_SIZE;
-	KUNIT_EXPECT_EQ(test, 0, check_vmas(&m->am));
+	KUNIT_EXPECT_EQ(test, 0, check_vmas(&m->am, &m->req));
 }
 
 static void either_vma_may_be_refused(struct kunit *test)
@@ -71,12 +71,12 @@ static void either_vma_may_be_refused(struct kunit *test)
 
 	/* Both, or they would be refused for being unlike. */
 	vm_flags_init(&m->dst_vma, MADE_UP_FLAGS | VM_SHARED);
-	KUNIT_EXPECT_EQ(test, -EINVAL, check_vmas(&m->am));
+	KUNIT_EXPECT_EQ(test, -EINVAL, check_vmas(&m->am, &m->req));
 	vm_flags_init(&m->dst_vma, MADE_UP_FLAGS);
 	vm_flags_init(&m->src_vma, MADE_UP_FLAGS | VM_SHARED);
-	KUNIT_EXPECT_EQ(test, -EINVAL, check_vmas(&m->am));
+	KUNIT_EXPECT_EQ(test, -EINVAL, check_vmas(&m->am, &m->req));
 	vm_flags_init(&m->src_vma, MADE_UP_FLAGS | VM_LOCKED);
-	KUNIT_EXPECT_EQ(test, -EINVAL, check_vmas(&m->am));
+	KUNIT_EXPECT_EQ(test, -EINVAL, check_vmas(&m->am, &m->req));
 }
 
 /* That of a descriptor with WP_ASYNC is fs/userfaultfd.c's to make. */

@@ -76,6 +76,9 @@ struct userfaultfd_ctx {
 };
 
 struct vm_area_struct {
+	unsigned long vm_start;
+	unsigned long vm_end;
+	unsigned long vm_flags;
 	struct {
 		struct userfaultfd_ctx *ctx;
 	} vm_userfaultfd_ctx;

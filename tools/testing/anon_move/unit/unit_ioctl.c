@@ -24,7 +24,7 @@ static ssize_t answer;
 
 static unsigned long woken_start, woken_len;
 
-ssize_t anon_move_pages(const struct anon_move_request *req)
+ssize_t anon_move_pages(struct anon_move_request *req)
 {
 	asked = *req;
 	calls++;
@@ -241,14 +241,14 @@ TEST_F(ioctl, V5_V6_checks)
 
 	EXPECT_EQ(0, CALL());
 	EXPECT_EQ(&self->ctx.map_changing_lock, asked.lock);
-	EXPECT_EQ(0, asked.check(&asked, &vma));
+	EXPECT_EQ(0, asked.check(&asked, &vma, &vma));
 	self->ctx.mmap_changing.counter = 1;
-	EXPECT_EQ(-EAGAIN, asked.check(&asked, &vma));
+	EXPECT_EQ(-EAGAIN, asked.check(&asked, &vma, &vma));
 	self->ctx.mmap_changing.counter = 0;
 	vma.vm_userfaultfd_ctx.ctx = &other;
-	EXPECT_EQ(-EINVAL, asked.check(&asked, &vma));
+	EXPECT_EQ(-EINVAL, asked.check(&asked, &vma, &vma));
 	vma.vm_userfaultfd_ctx.ctx = NULL;
-	EXPECT_EQ(-EINVAL, asked.check(&asked, &vma));
+	EXPECT_EQ(-EINVAL, asked.check(&asked, &vma, &vma));
 }
 
 TEST_HARNESS_MAIN

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * Flags of mremap(2) that the page mover brings.
+ */
+#ifndef _UAPI_LINUX_ANON_MOVE_H
+#define _UAPI_LINUX_ANON_MOVE_H
+
+/*
+ * Far above the flags of <linux/mman.h>, which grow from below: no kernel may
+ * ever take one of these for something else.
+ */
+
+/* Moves pages between mappings and leaves the mappings alone; returns bytes. */
+#define MREMAP_ONLYPAGES	(1 << 26)
+/* With it, addresses of the source that have no page are passed over. */
+#define MREMAP_ONLYPAGES_HOLES	(1 << 27)
+
+#endif /* _UAPI_LINUX_ANON_MOVE_H */

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * MREMAP_ONLYPAGES for callers: the call, and whether the kernel has it. Copy it into your program.
+ */
+#ifndef MREMAP_MOVE_H
+#define MREMAP_MOVE_H
+
+#include <stddef.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+/* Of <linux/anon_move.h>, where that is installed. */
+#ifndef MREMAP_ONLYPAGES
+#define MREMAP_ONLYPAGES	(1 << 26)
+#define MREMAP_ONLYPAGES_HOLES	(1 << 27)
+#endif
+
+/**
+ * mremap_move() - move pages from one part of the program's memory to another
+ * @dst: first byte of the destination, page aligned; mapped, and without a page
+ * @src: first byte of the source, page aligned
+ * @len: bytes, a multiple of the page size
+ * @flags: 0 or MREMAP_ONLYPAGES_HOLES
+ *
+ * No mapping is made, unmapped or changed, at either end. Not by way of the C
+ * library's mremap(), which returns an address.
+ *
+ * Return: bytes that are at the destination now and gone from the source, counted
+ *	   from their starts; fewer than @len if something is in the way, and the
+ *	   same call for the rest says what. -1 if nothing was moved, with errno:
+ *	   EEXIST, the destination has a page; ENOENT, the source has none; EBUSY,
+ *	   it is shared or pinned: copy it; EAGAIN, try again; EFAULT, an address is
+ *	   not mapped; EINVAL, the mappings are unlike or not private and anonymous,
+ *	   or there is no such call.
+ */
+static inline ssize_t mremap_move(void *dst, void *src, size_t len, int flags)
+{
+	/* MREMAP_MAYMOVE and MREMAP_FIXED belong to the call. */
+	return syscall(SYS_mremap, src, len, len, 1 | 2 | MREMAP_ONLYPAGES | flags, dst);
+}
+
+/**
+ * mremap_can_move() - does the kernel know this call?
+ *
+ * Return: 1 or 0. errno may be changed.
+ */
+static inline int mremap_can_move(void)
+{
+	return mremap_move(NULL, NULL, 0, 0) == 0;
+}
+
+#endif /* MREMAP_MOVE_H */
