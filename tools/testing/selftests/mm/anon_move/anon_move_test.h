@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
+#include <linux/anon_move.h>
 #include <linux/const.h>
 #include <linux/types.h>
 #include <linux/userfaultfd.h>
@@ -77,6 +78,8 @@ int space_open(struct space *s, size_t pages, __u64 features);
 int space_allow_huge(struct space *s);
 void space_close(struct space *s);
 struct moved move_pages_of(int uffd, void *dst, void *src, size_t len, __u64 mode);
+long move_only_pages(void *dst, void *src, size_t len, int flags);
+struct moved move_by_mremap(void *dst, void *src, size_t len, __u64 mode);
 struct moved move_surely(int uffd, void *dst, void *src, size_t len);
 int space_register_source(struct space *s);
 int move_there_and_back(struct space *s, size_t pages);

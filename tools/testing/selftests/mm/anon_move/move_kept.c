@@ -5,6 +5,7 @@
  */
 #include <linux/membarrier.h>
 #include <linux/mman.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -172,34 +173,76 @@ TEST_F_TIMEOUT(kept, vmas_change_against_moves, PATIENCE)
 	EXPECT_STREQ("", pages_differ(s->src, 1, 1));
 }
 
-/* Sleeps so that each of two processes gets what the other has freed. */
+/**
+ * struct gap - while the destination is unmapped
+ * @hold: no call is to begin
+ * @in_call: one may have begun
+ */
+struct gap {
+	bool hold;
+	bool in_call;
+};
+
+static bool get(const bool *flag)
+{
+	return __atomic_load_n(flag, __ATOMIC_SEQ_CST);
+}
+
+static void set(bool *flag, bool to)
+{
+	__atomic_store_n(flag, to, __ATOMIC_SEQ_CST);
+}
+
+/*
+ * The page that may be there goes with the VMA. Sleeps so that each of two
+ * processes gets what the other has freed. What comes in between belongs nowhere.
+ */
 static void unmap_and_map(struct rival *r)
 {
 	struct space *s = r->space;
+	struct gap *gap = r->arg;
+	__u64 view = 0;
 
 	if (!r->rounds)
 		r->failed += run_on_cpu(1) != 0;
 	usleep(100);
 	r->failed += munmap(s->dst, PMD) != 0;
 	usleep(100);
-	r->failed += map_at(s->dst) != 0;
+	set(&gap->hold, true);
+	while (get(&gap->in_call))
+		sched_yield();
+	r->failed += map_at(s->dst) || look(s->dst, 1, &view) || view & (PM_PRESENT | PM_SWAP);
 	r->failed += uffd_register(s->uffd, s->dst, PMD, UFFDIO_REGISTER_MODE_MISSING) != 0;
+	set(&gap->hold, false);
 	r->hits += r->rounds > 50 * ROUNDS;
+}
+
+/* An errno, or -1 if this is no time for a move. */
+static int move_in_gap(struct space *s, struct gap *gap, unsigned int id)
+{
+	int err = -1;
+
+	set(&gap->in_call, true);
+	if (!get(&gap->hold))
+		err = move_unread(s, 0, id);
+	set(&gap->in_call, false);
+	return err;
 }
 
 /* Returns how many pages found their destination. */
 static size_t move_where_it_comes_and_goes(struct __test_metadata *_metadata, struct space *s,
 					   unsigned int id)
 {
-	struct rival r = { .space = s, .once = unmap_and_map };
+	struct gap gap = { };
+	struct rival r = { .space = s, .once = unmap_and_map, .arg = &gap };
 	size_t moved = 0;
 	int i, err;
 
 	start(_metadata, &r);
 	for (i = 0; goes_on(&r, i, 50 * ROUNDS); i++) {
-		err = move_unread(s, 0, id);
-		ASSERT_TRUE(!err || err == ENOENT || err == EINVAL || err == EAGAIN ||
-			    err == EEXIST)
+		err = move_in_gap(s, &gap, id);
+		ASSERT_TRUE(err <= 0 || err == ENOENT || err == EFAULT || err == EINVAL ||
+			    err == EAGAIN || err == EEXIST)
 			TH_LOG("errno %d", err);
 		moved += !err;
 	}
@@ -207,21 +250,17 @@ static size_t move_where_it_comes_and_goes(struct __test_metadata *_metadata, st
 	return moved;
 }
 
-/*
- * A VMA that was freed may be the other process's at once, with the same range,
- * where bases use VMAs again without a grace period (R21). A page that came into
- * no VMA of its own process, or under the other's anon_vma, is for the kernel to report.
- */
-TEST_F_TIMEOUT(kept, two_processes_use_vmas_again, PATIENCE)
+static void use_vmas_again(struct __test_metadata *_metadata, struct space *s)
 {
-	struct space *s = &self->space;
 	pid_t child = fork();
 	int status = 0;
 
 	ASSERT_LE(0, child);
-	/* What came from the parent is registered with nobody. */
-	if (!child)
+	/* What came from the parent is registered with nobody. The child's VMA gets its pages while the parent moves. */
+	if (!child) {
 		s->uffd = uffd_open(0, UFFD_FEATURE_SIGBUS);
+		ASSERT_EQ(0, run_on_cpu(1));
+	}
 	ASSERT_LE(0, s->uffd);
 	EXPECT_LT(0, move_where_it_comes_and_goes(_metadata, s, child ? 1 : 2));
 	ASSERT_EQ(0, munmap(s->dst, PMD) || map_at(s->dst));
@@ -231,6 +270,24 @@ TEST_F_TIMEOUT(kept, two_processes_use_vmas_again, PATIENCE)
 		_exit(_metadata->exit_code);
 	ASSERT_EQ(child, waitpid(child, &status, 0));
 	EXPECT_EQ(0, status);
+}
+
+/*
+ * A VMA that was freed may be the other process's at once, with the same range,
+ * where bases use VMAs again without a grace period (R21).
+ */
+TEST_F_TIMEOUT(kept, two_processes_use_vmas_again, PATIENCE)
+{
+	use_vmas_again(_metadata, &self->space);
+}
+
+/* Here no userfaultfd tells one destination from the other. */
+TEST_F_TIMEOUT(kept, two_processes_use_vmas_again_by_mremap, PATIENCE)
+{
+	if (move_only_pages(NULL, NULL, 0, 0))
+		SKIP(return, "no MREMAP_ONLYPAGES in this kernel");
+	ASSERT_EQ(0, setenv("ANON_MOVE_DOOR", "onlypages", true));
+	use_vmas_again(_metadata, &self->space);
 }
 
 TEST_HARNESS_MAIN

@@ -5,6 +5,7 @@
  * one needs.
  */
 #include <pthread.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "../../kselftest_harness.h"
@@ -67,9 +68,11 @@ FIXTURE_VARIANT(parallel)
 {
 	enum page_kind_id kind;
 	size_t a_call;
+	const char *door;	/* see move_pages_of() */
 };
 
 FIXTURE_VARIANT_ADD(parallel, small) { KIND_SMALL, PMD_PAGES };
+FIXTURE_VARIANT_ADD(parallel, small_by_mremap) { KIND_SMALL, 8, "onlypages" };
 FIXTURE_VARIANT_ADD(parallel, small_by_eights) { KIND_SMALL, 8 };
 FIXTURE_VARIANT_ADD(parallel, mthp) { KIND_MTHP, PMD_PAGES };
 FIXTURE_VARIANT_ADD(parallel, thp) { KIND_THP, PMD_PAGES };
@@ -84,6 +87,8 @@ FIXTURE_SETUP(parallel)
 	missing = missing ? missing : config_missing();
 	if (missing)
 		SKIP(return, "%s", missing);
+	if (variant->door)
+		ASSERT_EQ(0, setenv("ANON_MOVE_DOOR", variant->door, true));
 	ASSERT_EQ(0, space_open(&self->space, AREA, UFFD_FEATURE_SIGBUS));
 	self->calls = engine_count("calls");
 }

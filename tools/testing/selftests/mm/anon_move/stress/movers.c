@@ -39,14 +39,15 @@ unsigned int may_give(const struct plan *p)
 	return may;
 }
 
+/* Of an address that is not mapped, mremap() says EFAULT. */
 static bool may_be(const struct plan *p, int err)
 {
-	static const struct {
+	const struct {
 		int err;
 		unsigned int may;
 	} errors[] = {
 		{ EBUSY, MAY_BUSY }, { EEXIST, MAY_EXIST }, { ENOENT, MAY_NOENT },
-		{ EINVAL, MAY_INVAL }, { EFAULT, MAY_FAULT },
+		{ EINVAL, MAY_INVAL }, { EFAULT, MAY_FAULT | (p->by_mremap ? MAY_NOENT : 0) },
 	};
 	size_t i;
 
@@ -71,18 +72,20 @@ static bool is_consistent(struct moved m, size_t pages)
 /* Moves what it can of the first of these pages; returns how many are done with. */
 static size_t move_some(struct arena *a, char *to, char *from, size_t pages)
 {
+	const struct plan *p = &a->plan;
+	int tries = may_give(p) ? FEW_CALLS : PATIENT_CALLS;
 	struct moved m;
-	int tries = may_give(&a->plan) ? FEW_CALLS : PATIENT_CALLS;
 
 	do {
-		m = move_pages_of(a->space.uffd, to, from, pages * PAGE, a->plan.mode);
+		m = p->by_mremap ? move_by_mremap(to, from, pages * PAGE, p->mode) :
+			move_pages_of(a->space.uffd, to, from, pages * PAGE, p->mode);
 		__atomic_fetch_add(&a->calls, 1, __ATOMIC_RELAXED);
 		if (!is_consistent(m, pages))
 			trouble(a, "%zu pages: errno %d, but .move is %lld", pages, m.err, m.bytes);
 		if (m.bytes > 0)
 			return m.bytes / PAGE;
 	} while (m.err == EAGAIN && --tries);
-	if (m.err == EAGAIN ? !may_give(&a->plan) : !may_be(&a->plan, m.err))
+	if (m.err == EAGAIN ? !may_give(p) : !may_be(p, m.err))
 		trouble(a, "%zu pages: %s, for no reason", pages, strerrorname_np(m.err));
 	return m.err == EINVAL ? pages : 1;
 }

@@ -194,6 +194,7 @@ static void plan_length(struct plan *p, enum length length)
 	p->area = (p->len / PMD_PAGES + 3) * PMD_PAGES;
 	p->mode = length == LENGTH_GIB || !draw_below(&p->random, 4) ?
 		UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES : 0;
+	p->by_mremap = !draw_below(&p->random, 4);
 }
 
 static void plan_offsets(struct plan *p, enum shift shift)

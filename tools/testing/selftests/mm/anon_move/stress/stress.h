@@ -90,6 +90,7 @@ struct limits {
  * @turns: how often they go there, and back if they can
  * @reclaim: reclaim is to find the pages afterwards
  * @mode: UFFDIO_MOVE_MODE_*
+ * @by_mremap: MREMAP_ONLYPAGES moves them, not UFFDIO_MOVE
  * @spans: columns that have a page
  * @nr_spans: how many of them
  */
@@ -112,6 +113,7 @@ struct plan {
 	unsigned int turns;
 	bool reclaim;
 	__u64 mode;
+	bool by_mremap;
 	struct span spans[4];
 	unsigned int nr_spans;
 };
