@@ -137,6 +137,8 @@ static void run_row(const struct row *row)
 	}
 	run_mover(row, MREMAP);
 	puts("}");
+	run_mover(row, ONLYPAGES);
+	puts("}");
 	run_mover(row, ANON_MOVE);
 	printf(", \"growth\": %.3f}\n", growth);
 }

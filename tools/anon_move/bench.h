@@ -26,6 +26,7 @@ enum mover {
 	BASE,
 	COPY,		/* UFFDIO_COPY, then MADV_DONTNEED of the source */
 	MREMAP,		/* of all in one call; the floor */
+	ONLYPAGES,	/* mremap() with MREMAP_ONLYPAGES, by ANON_MOVE's engine */
 	NR_MOVERS
 };
 
@@ -37,7 +38,7 @@ extern const char *const mover_names[NR_MOVERS];
  * @mover: by what
  * @pages: pages a call
  * @area: bytes that it can be at most
- * @uffd: descriptor that both ends are registered with; -1 for MREMAP
+ * @uffd: descriptor that both ends are registered with; none for MREMAP and ONLYPAGES
  * @src: where the memory is
  * @dst: where it is to be brought
  */

@@ -10,13 +10,19 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "mremap_move.h"
 #include "uffd_move.h"
 
-const char *const mover_names[NR_MOVERS] = { "anon_move", "base", "copy", "mremap" };
+const char *const mover_names[NR_MOVERS] = { "anon_move", "base", "copy", "mremap", "onlypages" };
+
+static bool needs_uffd(const struct work *work)
+{
+	return work->mover != MREMAP && work->mover != ONLYPAGES;
+}
 
 static void open_ends(struct work *work)
 {
-	if (work->mover == MREMAP)
+	if (!needs_uffd(work))
 		return;
 	/* As ART opens it: whoever faults moves the page himself, so there is nobody to wake. */
 	work->uffd = open_uffd(UFFD_FEATURE_SIGBUS);
@@ -27,7 +33,7 @@ static void open_ends(struct work *work)
 /* Whoever looks at bytes after this must not wait for his own page faults to be served. */
 static void close_ends(struct work *work)
 {
-	if (work->mover != MREMAP)
+	if (needs_uffd(work))
 		close(work->uffd);
 }
 
@@ -92,6 +98,16 @@ static void move(const struct work *work, size_t len)
 		move_part(work, at);
 }
 
+static void move_only_pages(const struct work *work, size_t len)
+{
+	const int flags = work->kind == KIND_MIXED ? MREMAP_ONLYPAGES_HOLES : 0;
+	const ssize_t step = work->pages * PAGE;
+
+	for (size_t at = 0; at < len; at += step)
+		if (mremap_move(work->dst + at, work->src + at, step, flags) != step)
+			err(FAILED, "page %zu stays, or what comes behind it", at / PAGE);
+}
+
 /* The source is dropped at once, not after each call: copying is shown at its best. */
 static void copy(const struct work *work, size_t len)
 {
@@ -115,6 +131,8 @@ static void bring(const struct work *work, size_t len)
 {
 	if (work->mover == COPY)
 		copy(work, len);
+	else if (work->mover == ONLYPAGES)
+		move_only_pages(work, len);
 	else if (work->mover != MREMAP)
 		move(work, len);
 	else if (mremap(work->src, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, work->dst) ==
@@ -221,7 +239,7 @@ struct cost do_work(struct work *work, size_t len, unsigned int rounds,
 	while (rounds--)
 		do_round(work, len, counters, &cost);
 	moved = pages_by_engine() - moved;
-	if (moved != (work->mover == ANON_MOVE ? cost.pages : 0))
+	if (moved != (work->mover == ANON_MOVE || work->mover == ONLYPAGES ? cost.pages : 0))
 		errx(FAILED, "%s: anon_move says that it moved %llu of the %llu pages",
 		     mover_names[work->mover], moved, cost.pages);
 	return cost;
