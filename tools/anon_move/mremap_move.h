@@ -12,8 +12,8 @@
 
 /* Of <linux/anon_move.h>, where that is installed. */
 #ifndef MREMAP_ONLYPAGES
-#define MREMAP_ONLYPAGES	(1 << 26)
-#define MREMAP_ONLYPAGES_HOLES	(1 << 27)
+#define MREMAP_ONLYPAGES	0x04000000
+#define MREMAP_ONLYPAGES_HOLES	0x08000000
 #endif
 
 /**

@@ -11,8 +11,8 @@
  */
 
 /* Moves pages between mappings and leaves the mappings alone; returns bytes. */
-#define MREMAP_ONLYPAGES	(1 << 26)
+#define MREMAP_ONLYPAGES	0x04000000
 /* With it, addresses of the source that have no page are passed over. */
-#define MREMAP_ONLYPAGES_HOLES	(1 << 27)
+#define MREMAP_ONLYPAGES_HOLES	0x08000000
 
 #endif /* _UAPI_LINUX_ANON_MOVE_H */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Unit tests of mm/anon_move/mremap.c: what it refuses, how it gets from VMA to VMA, what it returns.
+ * Unit tests of mm/anon_move/mremap.c: what it refuses and returns, how it gets from VMA to VMA.
  */
 
 #include "kselftest_harness.h"

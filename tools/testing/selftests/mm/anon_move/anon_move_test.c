@@ -280,12 +280,14 @@ struct moved move_by_mremap(void *dst, void *src, size_t len, __u64 mode)
 }
 
 /**
- * move_pages_of() - UFFDIO_MOVE, with a canary in .move; by mremap() if $ANON_MOVE_DOOR is onlypages
+ * move_pages_of() - UFFDIO_MOVE, with a canary in .move
  * @uffd: the descriptor
  * @dst: first byte of the destination
  * @src: first byte of the source
  * @len: bytes
  * @mode: UFFDIO_MOVE_MODE_*
+ *
+ * If ANON_MOVE_DOOR is "onlypages" in the environment, by mremap() instead.
  *
  * Return: errno and .move.
  */

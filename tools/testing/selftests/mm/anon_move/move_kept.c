@@ -256,7 +256,7 @@ static void use_vmas_again(struct __test_metadata *_metadata, struct space *s)
 	int status = 0;
 
 	ASSERT_LE(0, child);
-	/* What came from the parent is registered with nobody. The child's VMA gets its pages while the parent moves. */
+	/* What it inherits is registered with nobody. It moves while the parent does. */
 	if (!child) {
 		s->uffd = uffd_open(0, UFFD_FEATURE_SIGBUS);
 		ASSERT_EQ(0, run_on_cpu(1));

@@ -199,7 +199,7 @@ static bool fail_frame(__u64 pfn)
 	return !write_text(BY_FRAME, text) || errno == EHWPOISON;
 }
 
-/* As madvise() simulates it, a frame fails at an address: of the page that is there just now, if one is. */
+/* As madvise() simulates it: of the page that is there just now, if one is. */
 static void fail_at_address(void *arg)
 {
 	struct failure *f = arg;
@@ -207,13 +207,14 @@ static void fail_at_address(void *arg)
 	f->happened = !madvise(f->addr, PAGE, MADV_HWPOISON);
 }
 
-/* Who is at it is told, except by 7.3 of a page that it split off a folio smaller than a huge page. */
+/* Who is at it is told, but not by 7.3 of what it split off a folio smaller than a huge page. */
 static void fail_page(struct failure *f, char *addr)
 {
 	f->addr = addr;
 	if (bus_error_of(fail_at_address, f) != BUS_MCEERR_AR)
 		return;
-	f->happened = f->told = true;
+	f->happened = true;
+	f->told = true;
 	f->addr = bus_error.si_addr;
 }
 
