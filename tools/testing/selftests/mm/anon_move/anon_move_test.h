@@ -9,7 +9,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
-#include <linux/anon_move.h>
 #include <linux/const.h>
 #include <linux/types.h>
 #include <linux/userfaultfd.h>
@@ -26,6 +25,12 @@
  * with a part of this, so that it can tell what did not come.
  */
 #define PATIENCE	600
+
+/* The collector is built with any kernel's headers. */
+#ifndef MREMAP_ONLYPAGES
+#define MREMAP_ONLYPAGES	0x04000000
+#define MREMAP_ONLYPAGES_HOLES	0x08000000
+#endif
 
 /* Put into .move before each call: no error and no length looks like it. */
 #define MOVE_CANARY	0x5ca1ab1e0ddba11LL

@@ -6,6 +6,7 @@
  * ANON_MOVE_DOOR=onlypages in the environment.
  */
 #include <fcntl.h>
+#include <linux/anon_move.h>
 #include <linux/mman.h>
 #include <poll.h>
 #include <pthread.h>
