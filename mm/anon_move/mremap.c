@@ -8,7 +8,7 @@
 
 /**
  * struct pages_only - one call
- * @req: of the engine, for the pair of VMAs that comes next
+ * @req: of the engine, for the pair of VMAs that comes next; check_pair() sets how much
  * @left: bytes that are to be moved yet
  */
 struct pages_only {
@@ -99,7 +99,7 @@ long anon_move_mremap(unsigned long src, unsigned long old_len, unsigned long ne
 			.mm = current->mm,
 			.dst = dst,
 			.src = src,
-			.len = PAGE_SIZE,
+			.len = old_len,
 			.flags = ANON_MOVE_UNMAPPED_EFAULT,
 			.key = anon_move_mm_key(current->mm),
 			.check = check_pair,
