@@ -24,11 +24,6 @@ static int move_check(struct anon_move_request *req, const struct vm_area_struct
 	return dst_vma->vm_userfaultfd_ctx.ctx == ctx ? 0 : -EINVAL;
 }
 
-static bool range_valid(const struct mm_struct *mm, u64 start, u64 len)
-{
-	return start < mm->task_size && len <= mm->task_size - start;
-}
-
 static bool move_valid(const struct userfaultfd_ctx *ctx, const struct uffdio_move *move)
 {
 	const u64 modes = UFFDIO_MOVE_MODE_DONTWAKE | UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES;
@@ -36,8 +31,8 @@ static bool move_valid(const struct userfaultfd_ctx *ctx, const struct uffdio_mo
 	/* Its own mm stays alive for as long as the caller runs. */
 	return ctx->mm == current->mm && !(move->mode & ~modes) &&
 	       move->len && PAGE_ALIGNED(move->dst | move->src | move->len) &&
-	       range_valid(ctx->mm, move->dst, move->len) &&
-	       range_valid(ctx->mm, move->src, move->len);
+	       anon_move_range_valid(ctx->mm, move->dst, move->len) &&
+	       anon_move_range_valid(ctx->mm, move->src, move->len);
 }
 
 /* Inline, so that what was fetched stays in registers. */

@@ -8,6 +8,7 @@
 #include <linux/atomic.h>
 #include <linux/errno.h>
 #include <linux/jump_label.h>
+#include <linux/mm_types.h>
 #include <linux/types.h>
 #include <uapi/linux/anon_move.h>
 
@@ -56,6 +57,19 @@ struct anon_move_request {
 };
 
 ssize_t anon_move_pages(struct anon_move_request *req);
+
+/**
+ * anon_move_range_valid() - does a range lie in an address space?
+ * @mm: the address space
+ * @start: first byte
+ * @len: bytes
+ *
+ * Return: false if it goes past the end, or wraps.
+ */
+static inline bool anon_move_range_valid(const struct mm_struct *mm, u64 start, u64 len)
+{
+	return start < mm->task_size && len <= mm->task_size - start;
+}
 
 extern atomic64_t anon_move_keys;
 

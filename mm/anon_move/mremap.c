@@ -28,11 +28,6 @@ static int check_pair(struct anon_move_request *req, const struct vm_area_struct
 	return 0;
 }
 
-static bool range_valid(unsigned long start, unsigned long len)
-{
-	return len <= TASK_SIZE && start <= TASK_SIZE - len;
-}
-
 /*
  * Without MREMAP_MAYMOVE and MREMAP_FIXED the C library would not pass the
  * destination on. A kernel that knows nothing of this refuses the flag before it
@@ -108,7 +103,8 @@ long anon_move_mremap(unsigned long src, unsigned long old_len, unsigned long ne
 	};
 
 	if (!flags_valid(flags) || old_len != new_len || !PAGE_ALIGNED(dst | src | old_len) ||
-	    !range_valid(dst, old_len) || !range_valid(src, old_len))
+	    !anon_move_range_valid(current->mm, dst, old_len) ||
+	    !anon_move_range_valid(current->mm, src, old_len))
 		return -EINVAL;
 	/* Bytes moved must not look like an error. */
 	if (!IS_ENABLED(CONFIG_64BIT))

@@ -31,8 +31,8 @@
  *	   same call for the rest says what. -1 if nothing was moved, with errno:
  *	   EEXIST, the destination has a page; ENOENT, the source has none; EBUSY,
  *	   it is shared or pinned: copy it; EAGAIN, try again; EFAULT, an address is
- *	   not mapped, or marked as poisoned; EINVAL, the mappings are unlike or not private and anonymous,
- *	   or there is no such call.
+ *	   not mapped, or marked as poisoned; EINVAL, the mappings are unlike or not
+ *	   private and anonymous, or there is no such call.
  */
 static inline ssize_t mremap_move(void *dst, void *src, size_t len, int flags)
 {

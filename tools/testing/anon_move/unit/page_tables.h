@@ -30,7 +30,6 @@
 #define smp_mb__after_atomic()
 #define cond_resched()
 #define HZ			100
-#define TASK_SIZE		(is_64bit ? BIT(47) : BIT(63) + BIT(62))
 #define VM_SEALED		BIT(42)
 #define anon_move_mm_key(mm)	(42)
 #define container_of(ptr, type, member) \

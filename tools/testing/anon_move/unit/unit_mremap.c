@@ -10,6 +10,7 @@
 #define DST		BIT(30)
 #define SRC		BIT(31)
 #define PAGES		24
+#define TASK_SIZE	BIT(47)
 #define LEN		(PAGES * PAGE_SIZE)
 #define FLAGS		(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_ONLYPAGES)
 #define VMAS		4
@@ -84,6 +85,7 @@ FIXTURE_SETUP(mremap)
 {
 	static const unsigned int dst[VMAS] = { 5, 5, 10, 4 }, src[VMAS] = { 3, 2, 11, 8 };
 
+	self->mm.task_size = TASK_SIZE;
 	this_task.mm = &self->mm;
 	divide(world.dst, DST, dst);
 	divide(world.src, SRC, src);
@@ -179,6 +181,7 @@ TEST_F(mremap, nothing_is_zero_bytes)
 TEST_F(mremap, bytes_moved_are_never_negative)
 {
 	is_64bit = false;
+	self->mm.task_size = BIT(63) + BIT(62);
 	world.dst[0] = (struct vm_area_struct){ .vm_end = -PAGE_SIZE };
 	world.src[0] = world.dst[0];
 	world.obstacle = BIT(63) / PAGE_SIZE - 1;

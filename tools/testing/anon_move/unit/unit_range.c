@@ -275,7 +275,7 @@ static int expected_error(struct model_mm *model, const struct anon_move_request
 }
 
 static void expect_like_page_by_page(struct __test_metadata *_metadata, struct model_mm *model,
-				     const struct anon_move_request *req)
+				     struct anon_move_request *req)
 {
 	unsigned int dst = req->dst / PAGE_SIZE, src = req->src / PAGE_SIZE, i;
 	unsigned long pages[2 * PAGES], nr = req->len / PAGE_SIZE;
