@@ -99,11 +99,13 @@ FIXTURE_VARIANT(poison)
 {
 	enum page_kind_id kind;
 	size_t pages;
+	int rounds;
 };
 
-FIXTURE_VARIANT_ADD(poison, small) { KIND_SMALL, 64 };
-FIXTURE_VARIANT_ADD(poison, mthp) { KIND_MTHP, 64 };
-FIXTURE_VARIANT_ADD(poison, thp) { KIND_THP, PMD_PAGES };
+FIXTURE_VARIANT_ADD(poison, small) { KIND_SMALL, 64, ROUNDS };
+FIXTURE_VARIANT_ADD(poison, mthp) { KIND_MTHP, 64, ROUNDS };
+/* Each of its pages is looked for after each round. */
+FIXTURE_VARIANT_ADD(poison, thp) { KIND_THP, PMD_PAGES, ROUNDS / 4 };
 
 FIXTURE_SETUP(poison)
 {
@@ -339,17 +341,18 @@ static void gather(struct __test_metadata *_metadata, struct space *s, size_t fi
 	EXPECT_STREQ("", pages_differ(s->dst + first * PAGE, end - first, first + 1));
 }
 
-static void fail_against_moves(struct __test_metadata *_metadata, enum page_kind_id kind,
-			       size_t pages, bool by_frame)
+static void fail_against_moves(struct __test_metadata *_metadata,
+			       const FIXTURE_VARIANT(poison) *variant, bool by_frame)
 {
+	const size_t pages = variant->pages;
 	unsigned int poisoned = 0, random = by_frame;
 	struct failure f;
 	struct space s;
 	__u64 view;
 	int i;
 
-	for (i = 0; i < ROUNDS; i++) {
-		make(_metadata, &s, kind, pages);
+	for (i = 0; i < variant->rounds; i++) {
+		make(_metadata, &s, variant->kind, pages);
 		f = (struct failure) { .page = rand_r(&random) % pages };
 		ASSERT_EQ(0, look(s.src + f.page * PAGE, 1, &view));
 		if (by_frame)
@@ -362,18 +365,18 @@ static void fail_against_moves(struct __test_metadata *_metadata, enum page_kind
 		space_close(&s);
 		ASSERT_EQ(KSFT_PASS, _metadata->exit_code);
 	}
-	TH_LOG("%u of %d taken away", poisoned, ROUNDS);
+	TH_LOG("%u of %d taken away", poisoned, variant->rounds);
 	EXPECT_LT(0, poisoned);
 }
 
 TEST_F_TIMEOUT(poison, failure_against_moves, PATIENCE)
 {
-	fail_against_moves(_metadata, variant->kind, variant->pages, false);
+	fail_against_moves(_metadata, variant, false);
 }
 
 TEST_F_TIMEOUT(poison, frame_failure_against_moves, PATIENCE)
 {
-	fail_against_moves(_metadata, variant->kind, variant->pages, true);
+	fail_against_moves(_metadata, variant, true);
 }
 
 /*

@@ -11,6 +11,7 @@
 
 #define AREA		PMD_PAGES
 #define ROUNDS		60
+#define RECLAIM_ROUNDS	20	/* of which each waits for zram */
 #define IDLE_BITMAP	"/sys/kernel/mm/page_idle/bitmap"
 #define OVERCOMMIT	"/proc/sys/vm/nr_overcommit_hugepages"
 #define DAMON		"/sys/kernel/mm/damon/admin/kdamonds/"
@@ -68,11 +69,12 @@ FIXTURE_TEARDOWN_PARENT(walkers)
 	}
 }
 
-static void check(struct __test_metadata *_metadata, struct space *s, long long counted)
+static void check(struct __test_metadata *_metadata, struct space *s, int rounds,
+		  long long counted)
 {
 	EXPECT_EQ(0, page_out(s->src, AREA));
 	EXPECT_STREQ("", pages_differ(s->src, AREA, 1));
-	EXPECT_ENGINE(2 * ROUNDS * AREA, MOVED_ANYHOW, counted);
+	EXPECT_ENGINE(2 * rounds * AREA, MOVED_ANYHOW, counted);
 	space_close(s);
 }
 
@@ -105,7 +107,7 @@ TEST_F_TIMEOUT(walkers, page_idle, PATIENCE)
 	for (i = 0; goes_on(&r, i, ROUNDS); i++)
 		ASSERT_EQ(0, move_there_and_back(s, AREA));
 	stop(_metadata, &r);
-	check(_metadata, s, self->counted);
+	check(_metadata, s, ROUNDS, self->counted);
 }
 
 /* Each file below DAMON and what to write there; then it runs. */
@@ -169,7 +171,7 @@ TEST_F_TIMEOUT(walkers, damon, PATIENCE)
 	ASSERT_EQ(0, write_text(DAMON "0/state", "off"));
 	close(walks);
 	TH_LOG("%lu walks", r.hits);
-	check(_metadata, s, self->counted);
+	check(_metadata, s, ROUNDS, self->counted);
 }
 
 static long long free_kib(void)
@@ -257,14 +259,14 @@ TEST_F_TIMEOUT(walkers, reclaim, PATIENCE)
 	ASSERT_NE(MAP_FAILED, hunger.memory);
 	ASSERT_EQ(0, shrink_memory());
 	start(_metadata, &r);
-	for (i = 0; goes_on(&r, i, ROUNDS); i++) {
+	for (i = 0; goes_on(&r, i, RECLAIM_ROUNDS); i++) {
 		ASSERT_EQ(0, move_or_write(s, s->dst, s->src));
 		ASSERT_EQ(0, move_or_write(s, s->src, s->dst));
 	}
 	stop(_metadata, &r);
 	TH_LOG("%lu hits in %d rounds", r.hits, i);
 	EXPECT_ENGINE(1, "moved_swap", swapped);
-	check(_metadata, s, self->counted);
+	check(_metadata, s, RECLAIM_ROUNDS, self->counted);
 }
 
 TEST_HARNESS_MAIN
