@@ -12,10 +12,10 @@
 #include "rival.h"
 
 #define AREA	(4 * PMD_PAGES)
-#define DEATHS	20
+#define DEATHS	12
 
 /* What may vary from one time to the next: less than any one thing lost at each death. */
-#define SLACK	(DEATHS / 2)
+#define SLACK	(DEATHS * 3 / 4)
 
 /* CPUs keep free swap slots back, 64 each for either use. */
 #define SLOT_SLACK_KIB	2048
