@@ -341,18 +341,17 @@ static void gather(struct __test_metadata *_metadata, struct space *s, size_t fi
 	EXPECT_STREQ("", pages_differ(s->dst + first * PAGE, end - first, first + 1));
 }
 
-static void fail_against_moves(struct __test_metadata *_metadata,
-			       const FIXTURE_VARIANT(poison) *variant, bool by_frame)
+static void fail_against_moves(struct __test_metadata *_metadata, enum page_kind_id kind,
+			       size_t pages, int rounds, bool by_frame)
 {
-	const size_t pages = variant->pages;
 	unsigned int poisoned = 0, random = by_frame;
 	struct failure f;
 	struct space s;
 	__u64 view;
 	int i;
 
-	for (i = 0; i < variant->rounds; i++) {
-		make(_metadata, &s, variant->kind, pages);
+	for (i = 0; i < rounds; i++) {
+		make(_metadata, &s, kind, pages);
 		f = (struct failure) { .page = rand_r(&random) % pages };
 		ASSERT_EQ(0, look(s.src + f.page * PAGE, 1, &view));
 		if (by_frame)
@@ -365,18 +364,18 @@ static void fail_against_moves(struct __test_metadata *_metadata,
 		space_close(&s);
 		ASSERT_EQ(KSFT_PASS, _metadata->exit_code);
 	}
-	TH_LOG("%u of %d taken away", poisoned, variant->rounds);
+	TH_LOG("%u of %d taken away", poisoned, rounds);
 	EXPECT_LT(0, poisoned);
 }
 
 TEST_F_TIMEOUT(poison, failure_against_moves, PATIENCE)
 {
-	fail_against_moves(_metadata, variant, false);
+	fail_against_moves(_metadata, variant->kind, variant->pages, variant->rounds, false);
 }
 
 TEST_F_TIMEOUT(poison, frame_failure_against_moves, PATIENCE)
 {
-	fail_against_moves(_metadata, variant, true);
+	fail_against_moves(_metadata, variant->kind, variant->pages, variant->rounds, true);
 }
 
 /*
