@@ -24,6 +24,9 @@ struct vm_area_struct;
 /* Where nothing is mapped is -EFAULT, so that -ENOENT means a hole and nothing else (O8). */
 #define ANON_MOVE_UNMAPPED_EFAULT	BIT(1)
 
+/* The mapping itself moves, and with it pins and markers, every entry as it is. */
+#define ANON_MOVE_WHOLE_MAPPING		BIT(2)
+
 /**
  * struct anon_move_request - what to move where, and on whose behalf
  * @mm: address space of both ranges; the caller holds a reference on its users
@@ -97,6 +100,55 @@ static inline long anon_move_mremap(unsigned long src, unsigned long old_len,
 				    unsigned long dst)
 {
 	return -EINVAL;
+}
+#endif
+
+/**
+ * struct anon_move_remap - what mremap() is about to move where
+ * @src: first byte of the source
+ * @dst: first byte of the destination
+ * @old_len: bytes of the source
+ * @new_len: bytes of the destination
+ * @flags: MREMAP_*
+ * @relocates: its pages are to get the index of their new address; set by
+ *	       anon_move_copy_vma()
+ */
+struct anon_move_remap {
+	unsigned long src;
+	unsigned long dst;
+	unsigned long old_len;
+	unsigned long new_len;
+	unsigned long flags;
+	bool relocates;
+};
+
+#ifdef CONFIG_ANON_MOVE
+#define ANON_MOVE_RELOCATE_FLAGS	(MREMAP_RELOCATE_ANON | MREMAP_MUST_RELOCATE_ANON)
+
+int anon_move_check_remap(const struct anon_move_remap *remap);
+struct vm_area_struct *anon_move_copy_vma(struct vm_area_struct **vmap,
+					  struct anon_move_remap *remap);
+unsigned long anon_move_relocate(struct vm_area_struct *src_vma, struct vm_area_struct *dst_vma,
+				 const struct anon_move_remap *remap);
+#else
+#define ANON_MOVE_RELOCATE_FLAGS	0
+
+static inline int anon_move_check_remap(const struct anon_move_remap *remap)
+{
+	return 0;
+}
+
+static inline struct vm_area_struct *anon_move_copy_vma(struct vm_area_struct **vmap,
+							struct anon_move_remap *remap)
+{
+	return NULL;
+}
+
+static inline unsigned long anon_move_relocate(struct vm_area_struct *src_vma,
+					       struct vm_area_struct *dst_vma,
+					       const struct anon_move_remap *remap)
+{
+	return 0;
 }
 #endif
 

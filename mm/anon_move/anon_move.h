@@ -60,6 +60,7 @@ extern const struct anon_move_stop_info anon_move_stop_info[ANON_MOVE_NR_STOPS];
 struct anon_move_stats {
 	unsigned long count[ANON_MOVE_NR_COUNTERS];
 	unsigned long stop[ANON_MOVE_NR_STOPS];
+	unsigned long obstacle[ANON_MOVE_NR_STOPS];
 };
 
 /* What becomes of an entry's userfaultfd bit where it arrives. */
@@ -67,6 +68,7 @@ enum anon_move_uffd {
 	ANON_MOVE_UFFD_CLEAR,
 	ANON_MOVE_UFFD_KEEP,
 	ANON_MOVE_UFFD_ARM,	/* set, and the entry not accessible */
+	ANON_MOVE_AS_IS,	/* nothing of the entry changes, but that it is soft-dirty */
 };
 
 /**
@@ -200,6 +202,12 @@ static inline bool anon_move_holes_allowed(const struct anon_move *am)
 	return am->req->flags & ANON_MOVE_ALLOW_HOLES;
 }
 
+/* Is it mremap() that moves? It holds the mmap_lock and both VMAs for writing. */
+static inline bool anon_move_whole_mapping(const struct anon_move *am)
+{
+	return am->req->flags & ANON_MOVE_WHOLE_MAPPING;
+}
+
 /* What the inline functions below call: debugfs.c, folio.c, ptes.c */
 #ifdef CONFIG_ANON_MOVE_FAIL
 bool anon_move_should_fail(void);
@@ -246,8 +254,15 @@ static inline enum anon_move_stop anon_move_lock(struct anon_move *am, struct fo
 	return anon_move_busy(am, folio);
 }
 
+/* Must a pinned folio stay where it is? Who moves the mapping takes pins along. */
+static inline bool anon_move_pin_holds(const struct anon_move *am, struct folio *folio)
+{
+	return folio_maybe_dma_pinned(folio) && !anon_move_whole_mapping(am);
+}
+
 /**
  * anon_move_pinned() - was the folio pinned before its entry was cleared?
+ * @am: the move
  * @folio: the folio
  *
  * Either GUP-fast finds the entry gone when it looks again after raising the
@@ -256,7 +271,7 @@ static inline enum anon_move_stop anon_move_lock(struct anon_move *am, struct fo
  * Context: the entry was just cleared, under its lock.
  * Return: true if the entry must be put back.
  */
-static inline bool anon_move_pinned(struct folio *folio)
+static inline bool anon_move_pinned(const struct anon_move *am, struct folio *folio)
 {
 	/*
 	 * Pairs with what orders the reference before the second look in
@@ -264,7 +279,8 @@ static inline bool anon_move_pinned(struct folio *folio)
 	 * itself on x86; one with less order is made one here.
 	 */
 	smp_mb__after_atomic();
-	return anon_move_should_fail() || folio_maybe_dma_pinned(folio);
+	return (anon_move_should_fail() || folio_maybe_dma_pinned(folio)) &&
+	       !anon_move_whole_mapping(am);
 }
 
 /**
@@ -338,9 +354,17 @@ enum anon_move_stop anon_move_drop_cached(struct anon_move *am);
 bool anon_move_reclaim(struct folio *folio);
 
 /* swap.c */
-enum anon_move_stop anon_move_check_swap(pte_t pte);
+enum anon_move_stop anon_move_check_swap(const struct anon_move *am, pte_t pte);
 unsigned int anon_move_swap(struct anon_move *am, struct anon_move_batch *b,
 			    unsigned int i, pte_t pte);
+void anon_move_swapped(struct anon_move *am, struct anon_move_batch *b, unsigned int i, pte_t pte);
+
+/* apart.c */
+enum anon_move_stop anon_move_apart(struct anon_move *am);
+bool anon_move_all_inside(struct anon_move *am);
+
+/* check.c */
+enum anon_move_stop anon_move_check(struct anon_move *am);
 
 /* pmd.c */
 #ifdef CONFIG_TRANSPARENT_HUGEPAGE
@@ -372,13 +396,29 @@ static inline void anon_move_count_stop(enum anon_move_stop stop)
 {
 	this_cpu_inc(anon_move_stats.stop[stop]);
 }
+
+/* Of mappings that were to be relocated, by what was in the way; those with nothing too. */
+static inline void anon_move_count_obstacle(enum anon_move_stop stop)
+{
+	this_cpu_inc(anon_move_stats.obstacle[stop]);
+}
 #else
 static inline void anon_move_count(enum anon_move_counter counter, unsigned long n) { }
 static inline void anon_move_count_stop(enum anon_move_stop stop) { }
+static inline void anon_move_count_obstacle(enum anon_move_stop stop) { }
 #endif
 
 /* range.c */
 void anon_move_trace_batch(const struct anon_move_batch *b);
+enum anon_move_stop anon_move_step(struct anon_move *am);
+pmd_t anon_move_look(const struct anon_move *am, struct anon_move_batch *b);
+bool anon_move_make_table(const struct anon_move *am, struct anon_move_batch *b);
+long anon_move_leading_none(struct mm_struct *mm, pmd_t *pmd, unsigned long addr,
+			    unsigned long size);
+
+/* held.c */
+enum anon_move_stop anon_move_walk_held(struct anon_move *am);
+bool anon_move_wait_held(struct anon_move *am, enum anon_move_stop stop);
 
 DECLARE_TRACEPOINT(anon_move_batch);
 

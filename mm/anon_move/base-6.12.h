@@ -6,6 +6,7 @@
 #define _MM_ANON_MOVE_BASE_H
 
 #include <linux/swapops.h>
+#include "../vma.h"
 
 #define ANON_MOVE_MAPPING_ANON		PAGE_MAPPING_ANON
 
@@ -33,6 +34,8 @@ static inline bool userfaultfd_rwp(struct vm_area_struct *vma)
 #define softleaf_to_pte(entry)		swp_entry_to_pte(entry)
 #define softleaf_is_migration(entry)	is_migration_entry(entry)
 #define softleaf_is_swap(entry)		(!non_swap_entry(entry))
+#define softleaf_is_device_private(entry)	is_device_private_entry(entry)
+#define softleaf_is_device_exclusive(entry)	is_device_exclusive_entry(entry)
 #define pmd_is_migration_entry(pmd)	is_pmd_migration_entry(pmd)
 
 static inline bool pmd_is_device_private_entry(pmd_t pmd)
@@ -43,6 +46,7 @@ static inline bool pmd_is_device_private_entry(pmd_t pmd)
 #define folio_mk_pmd(folio, prot)	mk_huge_pmd(&(folio)->page, prot)
 #define zero_pfn(addr)			my_zero_pfn(addr)
 #define linear_anon_page_index(vma, addr) linear_page_index(vma, addr)
+#define __linear_anon_page_index(vma, addr) linear_page_index(vma, addr)
 #define lazy_mmu_mode_enable()		arch_enter_lazy_mmu_mode()
 #define lazy_mmu_mode_disable()		arch_leave_lazy_mmu_mode()
 
@@ -50,6 +54,25 @@ static inline bool pmd_is_device_private_entry(pmd_t pmd)
 static inline void anon_move_make_up_pgoff(struct vm_area_struct *vma, pgoff_t pgoff)
 {
 	vma->vm_pgoff = pgoff;
+}
+
+/* To be merged with its neighbours as what is new, and was copied from nowhere. */
+static inline void anon_move_merge_as_new(struct vma_merge_struct *vmg)
+{
+	vmg->vma = NULL;
+	vmg->anon_vma = NULL;
+	vmg->pgoff = vmg->start >> PAGE_SHIFT;
+}
+
+static inline int anon_move_share_anon_vma(struct vm_area_struct *dst, struct vm_area_struct *src)
+{
+	int error;
+
+	dst->anon_vma = src->anon_vma;
+	error = anon_vma_clone(dst, src);
+	if (error)
+		dst->anon_vma = NULL;
+	return error;
 }
 
 static inline unsigned long *anon_move_page_flags(struct page *page)
@@ -77,6 +100,14 @@ static inline bool anon_move_slot_cached(swp_entry_t entry)
 	struct swap_info_struct *si = swp_swap_info(entry);
 
 	return si && READ_ONCE(si->swap_map[swp_offset(entry)]) & SWAP_HAS_CACHE;
+}
+
+/* Has the slot no other entry than the one that pins it, and no folio? Both are in one byte. */
+static inline bool anon_move_sole_entry(swp_entry_t entry)
+{
+	struct swap_info_struct *si = swp_swap_info(entry);
+
+	return si && READ_ONCE(si->swap_map[swp_offset(entry)]) == 1;
 }
 
 /* That folio with a reference, or NULL while it enters or leaves the cache. */

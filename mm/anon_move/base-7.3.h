@@ -7,6 +7,8 @@
 
 #include <linux/leafops.h>
 #include <linux/swapops.h>
+#include "../swap.h"
+#include "../swap_table.h"
 #include "../vma.h"
 
 #define ANON_MOVE_MAPPING_ANON		FOLIO_MAPPING_ANON
@@ -18,6 +20,21 @@ static inline void anon_move_make_up_pgoff(struct vm_area_struct *vma, pgoff_t p
 	__vma_set_anon_pgoff(vma, pgoff);
 }
 
+/* To be merged with its neighbours as what is new, and was copied from nowhere. */
+static inline void anon_move_merge_as_new(struct vma_merge_struct *vmg)
+{
+	vmg->middle = NULL;
+	vmg->anon_vma = NULL;
+	vmg->pgoff = vmg->start >> PAGE_SHIFT;
+	vmg->anon_pgoff = vmg->pgoff;
+}
+
+static inline int anon_move_share_anon_vma(struct vm_area_struct *dst, struct vm_area_struct *src)
+{
+	dst->anon_vma = src->anon_vma;
+	return anon_vma_clone(dst, src, VMA_OP_MERGE_UNFAULTED);
+}
+
 static inline unsigned long *anon_move_page_flags(struct page *page)
 {
 	return &page->flags.f;
@@ -27,6 +44,15 @@ static inline unsigned long *anon_move_page_flags(struct page *page)
 static inline bool anon_move_slot_cached(softleaf_t entry)
 {
 	return swap_cache_has_folio(entry);
+}
+
+/* Has the slot no other entry than the one that pins it, and no folio? Both are in one word. */
+static inline bool anon_move_sole_entry(softleaf_t entry)
+{
+	unsigned long slot = swap_table_get(__swap_entry_to_cluster(entry),
+					    swp_cluster_offset(entry));
+
+	return !swp_tb_is_folio(slot) && swp_tb_get_count(slot) == 1;
 }
 
 /* That folio with a reference, or NULL while it enters or leaves the cache. */

@@ -40,12 +40,16 @@ static int stats_show(struct seq_file *m, void *unused)
 			sum.count[i] += READ_ONCE(stats->count[i]);
 		for (i = 0; i < ARRAY_SIZE(sum.stop); i++)
 			sum.stop[i] += READ_ONCE(stats->stop[i]);
+		for (i = 0; i < ARRAY_SIZE(sum.obstacle); i++)
+			sum.obstacle[i] += READ_ONCE(stats->obstacle[i]);
 	}
 
 	for (i = 0; i < ARRAY_SIZE(sum.count); i++)
 		seq_printf(m, "%s %lu\n", counter_names[i], sum.count[i]);
 	for (i = 0; i < ARRAY_SIZE(sum.stop); i++)
 		seq_printf(m, "stop_%s %lu\n", anon_move_stop_info[i].name, sum.stop[i]);
+	for (i = 0; i < ARRAY_SIZE(sum.obstacle); i++)
+		seq_printf(m, "relocate_%s %lu\n", anon_move_stop_info[i].name, sum.obstacle[i]);
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(stats);

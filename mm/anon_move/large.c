@@ -13,7 +13,7 @@ static unsigned int end_at_large(struct anon_move *am, struct anon_move_batch *b
 
 	if (anon_move_next_has_room(b, i, folio_nr_pages(folio)))
 		stop = ANON_MOVE_DONE;
-	else if (folio_maybe_dma_pinned(folio))
+	else if (anon_move_pin_holds(am, folio))
 		stop = ANON_MOVE_PINNED; /* stays as large as it was (REGRESSIONS V8) */
 
 	if (stop == ANON_MOVE_LARGE) {
@@ -119,7 +119,7 @@ unsigned int anon_move_take_large(struct anon_move *am, struct anon_move_batch *
 
 	if (page != &folio->page || nr > b->max - i || !clear_whole(am, b, i, page, nr))
 		return end_at_large(am, b, i, folio);
-	if (anon_move_pinned(folio)) {
+	if (anon_move_pinned(am, folio)) {
 		put_back(am, b, i, nr);
 		folio_unlock(folio);
 		return anon_move_end(b, ANON_MOVE_PINNED);

@@ -13,6 +13,8 @@ static pmd_t make_moved_pmd(pmd_t pmd, const struct anon_move *am)
 {
 	bool zero = is_huge_zero_pmd(pmd);
 
+	if (am->uffd == ANON_MOVE_AS_IS)
+		return pmd_mksoft_dirty(pmd);
 	pmd = pmd_mksoft_dirty(pmd_modify(pmd, am->dst_vma->vm_page_prot));
 	if (am->uffd == ANON_MOVE_UFFD_ARM)
 		return pmd_mkuffd(pmd_modify(pmd, PAGE_NONE));
@@ -30,7 +32,7 @@ static pmd_t make_moved_pmd(pmd_t pmd, const struct anon_move *am)
  * or was pinned meanwhile, stays all the same. The folio is split only when a
  * batch comes to it. A migrating one may be either when it is back.
  */
-static enum anon_move_stop check_pmd(pmd_t pmd)
+static enum anon_move_stop check_pmd(const struct anon_move *am, pmd_t pmd)
 {
 	enum anon_move_stop stop;
 
@@ -45,7 +47,7 @@ static enum anon_move_stop check_pmd(pmd_t pmd)
 	if (is_huge_zero_pmd(pmd))
 		return ANON_MOVE_DONE;
 	stop = anon_move_check_folio(pmd_folio(pmd), pmd_page(pmd));
-	if (!stop && folio_maybe_dma_pinned(pmd_folio(pmd)))
+	if (!stop && anon_move_pin_holds(am, pmd_folio(pmd)))
 		return ANON_MOVE_PINNED;
 	return stop;
 }
@@ -61,7 +63,7 @@ static enum anon_move_stop check_pmd(pmd_t pmd)
 enum anon_move_stop anon_move_check_pmd(struct anon_move *am, const struct anon_move_batch *b)
 {
 	spinlock_t *ptl = pmd_lock(am->req->mm, b->src_pmd);
-	enum anon_move_stop stop = check_pmd(*b->src_pmd);
+	enum anon_move_stop stop = check_pmd(am, *b->src_pmd);
 
 	spin_unlock(ptl);
 	return stop;
@@ -76,7 +78,7 @@ static enum anon_move_stop move_claimed(struct anon_move *am, struct anon_move_b
 	b->flush = true;
 	anon_move_count(ANON_MOVE_FLUSHES, 1);
 	if (!is_huge_zero_pmd(pmd)) {
-		if (anon_move_pinned(pmd_folio(pmd))) {
+		if (anon_move_pinned(am, pmd_folio(pmd))) {
 			set_pmd_at(mm, b->src, b->src_pmd, pmd);
 			return ANON_MOVE_PINNED;
 		}
@@ -96,7 +98,7 @@ static enum anon_move_stop move_pmd_locked(struct anon_move *am, struct anon_mov
 
 	if (anon_move_should_fail() || !pmd_none(*b->dst_pmd))
 		return ANON_MOVE_RACED;
-	stop = check_pmd(pmd);
+	stop = check_pmd(am, pmd);
 	/* Nothing about the huge zero page depends on where it is mapped: no lock (R2, R16). */
 	if (!stop && !zero)
 		stop = anon_move_lock(am, pmd_folio(pmd));

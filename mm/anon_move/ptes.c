@@ -21,6 +21,8 @@ static DEFINE_PER_CPU(struct anon_move_staging, anon_move_staging) = {
 /* A page arrives soft-dirty, as mremap() has it (REGRESSIONS R12, O3); zeroes stay read-only. */
 static pte_t make_moved(pte_t pte, const struct anon_move *am)
 {
+	if (am->uffd == ANON_MOVE_AS_IS)
+		return pte_mksoft_dirty(pte);
 	pte = pte_mksoft_dirty(pte_modify(pte, am->dst_vma->vm_page_prot));
 	if (am->uffd == ANON_MOVE_UFFD_ARM)
 		return pte_mkuffd(pte_modify(pte, PAGE_NONE));
@@ -69,7 +71,7 @@ static unsigned int take_small(struct anon_move *am, struct anon_move_batch *b,
 	/* The CPU may set accessed and dirty up to this exchange: nothing is compared (V1). */
 	pte_t pte = ptep_get_and_clear(am->req->mm, anon_move_src(b, i), b->src_pte + i);
 
-	if (anon_move_pinned(folio)) {
+	if (anon_move_pinned(am, folio)) {
 		set_pte_at(am->req->mm, anon_move_src(b, i), b->src_pte + i, pte);
 		folio_unlock(folio);
 		return anon_move_end(b, ANON_MOVE_PINNED);
@@ -238,12 +240,12 @@ static enum anon_move_stop check_entry(const struct anon_move *am, pte_t pte)
 	if (pte_none(pte))
 		return anon_move_holes_allowed(am) ? ANON_MOVE_DONE : ANON_MOVE_HOLE;
 	if (!pte_present(pte))
-		return anon_move_check_swap(pte);
+		return anon_move_check_swap(am, pte);
 	if (anon_move_pte_special(pte))
 		return is_zero_pfn(pte_pfn(pte)) ? ANON_MOVE_DONE : ANON_MOVE_SHARED;
 	folio = page_folio(pte_page(pte));
 	stop = anon_move_check_folio(folio, pte_page(pte));
-	return !stop && folio_maybe_dma_pinned(folio) ? ANON_MOVE_PINNED : stop;
+	return !stop && anon_move_pin_holds(am, folio) ? ANON_MOVE_PINNED : stop;
 }
 
 /**

@@ -47,9 +47,18 @@ void anon_move_trace_batch(const struct anon_move_batch *b)
 	trace_anon_move_batch(b);
 }
 
-/* How many entries from @addr on are empty, up to @size bytes; -1 if the table went away. */
-static long leading_none(struct mm_struct *mm, pmd_t *pmd, unsigned long addr,
-			 unsigned long size)
+/**
+ * anon_move_leading_none() - how many entries from an address on are empty?
+ * @mm: the address space
+ * @pmd: of the page table
+ * @addr: of the first entry
+ * @size: bytes to look at, all in this table
+ *
+ * Context: the VMA locked; takes the page-table lock.
+ * Return: entries, or -1 if the table went away.
+ */
+long anon_move_leading_none(struct mm_struct *mm, pmd_t *pmd, unsigned long addr,
+			    unsigned long size)
 {
 	long i, nr = size >> PAGE_SHIFT;
 	spinlock_t *ptl; /* of the table that @pmd points to */
@@ -115,7 +124,7 @@ static enum anon_move_stop step_hole(struct anon_move *am, struct anon_move_batc
 	if (anon_move_pmd_huge(pmd))
 		return ANON_MOVE_EXISTS;
 	if (!pmd_none(pmd))
-		nr = leading_none(mm, b->dst_pmd, b->dst, b->size);
+		nr = anon_move_leading_none(mm, b->dst_pmd, b->dst, b->size);
 	if (nr < 0)
 		return ANON_MOVE_RACED;
 	pass_holes(am, nr * PAGE_SIZE);
@@ -137,7 +146,7 @@ static bool pass_leading_holes(struct anon_move *am, struct anon_move_batch *b)
 
 	if (!pmd_none(settled_pmd(am->req->mm, b->dst_pmd)))
 		return false;
-	holes = leading_none(am->req->mm, b->src_pmd, b->src, b->size);
+	holes = anon_move_leading_none(am->req->mm, b->src_pmd, b->src, b->size);
 	if (holes <= 0)
 		return false;
 	pass_holes(am, holes * PAGE_SIZE);
@@ -173,13 +182,16 @@ static noinline enum anon_move_stop make_dst_table(struct anon_move *am,
 	return ANON_MOVE_DONE;
 }
 
-static enum anon_move_stop step_table(struct anon_move *am, struct anon_move_batch *b)
+static __always_inline enum anon_move_stop step_table(struct anon_move *am,
+						      struct anon_move_batch *b)
 {
 	enum anon_move_stop stop = anon_move_ptes(am, b);
 
 	if (stop != ANON_MOVE_LARGE && stop != ANON_MOVE_CACHED)
 		return stop;
 	anon_move_count_stop(stop);
+	if (anon_move_whole_mapping(am))
+		return anon_move_apart(am);
 	return stop == ANON_MOVE_LARGE ? anon_move_split(am) : anon_move_drop_cached(am);
 }
 
@@ -370,6 +382,48 @@ ssize_t anon_move_pages(struct anon_move_request *req)
 		folio_put(am.folio);
 	trace_anon_move_call(&am, stop);
 	return am.done ? am.done : anon_move_errno(&am, stop);
+}
+
+/**
+ * anon_move_step() - move what lies in one pair of page tables, or as much of it as goes
+ * @am: the move; @am->done grows by what was moved, @am->folio may be set
+ *
+ * Context: both VMAs locked, no other lock; may sleep.
+ * Return: why it ended, with or without progress.
+ */
+enum anon_move_stop anon_move_step(struct anon_move *am)
+{
+	return stopped(step(am));
+}
+
+/**
+ * anon_move_look() - what is to be moved next, and which PMDs it lies in
+ * @am: the move, VMAs locked
+ * @b: its addresses, PMDs (NULL if there are none) and size are set
+ *
+ * Context: both VMAs locked, no other lock.
+ * Return: the source PMD as it is when nobody is in the middle of changing it (O15).
+ */
+pmd_t anon_move_look(const struct anon_move *am, struct anon_move_batch *b)
+{
+	init_batch(am, b);
+	find_pmds(am->req->mm, b);
+	return settled_pmd(am->req->mm, b->src_pmd);
+}
+
+/**
+ * anon_move_make_table() - see to it that there is a page table for the destination
+ * @am: the move
+ * @b: the batch; @b->dst_pmd is set
+ *
+ * Context: both VMAs write-locked; may sleep.
+ * Return: false if there is no memory for one.
+ */
+bool anon_move_make_table(const struct anon_move *am, struct anon_move_batch *b)
+{
+	if (!b->dst_pmd)
+		b->dst_pmd = alloc_pmd(am->req->mm, b->dst);
+	return b->dst_pmd && !pte_alloc(am->req->mm, b->dst_pmd);
 }
 
 #include "tests/range-kunit.h"

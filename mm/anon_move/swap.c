@@ -12,8 +12,16 @@ static __always_inline enum anon_move_stop check_swap(pte_t pte, softleaf_t entr
 	return softleaf_is_migration(entry) ? ANON_MOVE_MIGRATING : ANON_MOVE_MARKER;
 }
 
+/* Guards, poison, frames that failed: nothing but the entry says where they are. */
+static bool goes_along(const struct anon_move *am, softleaf_t entry)
+{
+	return anon_move_whole_mapping(am) && !softleaf_is_device_private(entry) &&
+	       !softleaf_is_device_exclusive(entry);
+}
+
 /**
  * anon_move_check_swap() - may what is neither present nor none move?
+ * @am: the move
  * @pte: the source entry
  *
  * Only a swap entry of this mapping alone may (S1.3); what else there is, stays (O9).
@@ -21,13 +29,25 @@ static __always_inline enum anon_move_stop check_swap(pte_t pte, softleaf_t entr
  * Context: the entry's page-table lock.
  * Return: %ANON_MOVE_DONE, %ANON_MOVE_SHARED, %ANON_MOVE_MIGRATING or %ANON_MOVE_MARKER.
  */
-enum anon_move_stop anon_move_check_swap(pte_t pte)
+enum anon_move_stop anon_move_check_swap(const struct anon_move *am, pte_t pte)
 {
-	return check_swap(pte, softleaf_from_pte(pte));
+	softleaf_t entry = softleaf_from_pte(pte);
+	enum anon_move_stop stop = check_swap(pte, entry);
+
+	return stop == ANON_MOVE_MARKER && goes_along(am, entry) ? ANON_MOVE_DONE : stop;
 }
 
-static __always_inline void move_swapped(struct anon_move *am, struct anon_move_batch *b,
-					 unsigned int i, pte_t pte)
+/**
+ * anon_move_swapped() - move a swap entry, whatever folio its slot has
+ * @am: the move
+ * @b: the batch
+ * @i: index of the entry
+ * @pte: the entry, exclusive
+ *
+ * Context: both page-table locks; if its slot has a folio in the cache, that is locked.
+ */
+__always_inline void anon_move_swapped(struct anon_move *am, struct anon_move_batch *b,
+				       unsigned int i, pte_t pte)
 {
 	struct mm_struct *mm = am->req->mm;
 
@@ -38,8 +58,24 @@ static __always_inline void move_swapped(struct anon_move *am, struct anon_move_
 		pte = pte_swp_clear_uffd(pte);
 	pte_clear(mm, anon_move_src(b, i), b->src_pte + i);
 	set_pte_at(mm, anon_move_dst(b, i), b->dst_pte + i, pte);
-	b->staging->moved[i] = __pte(0);
 	anon_move_count(ANON_MOVE_MOVED_SWAP, 1);
+}
+
+/* Nothing is left to be installed in its place. */
+static __always_inline void move_swapped(struct anon_move *am, struct anon_move_batch *b,
+					 unsigned int i, pte_t pte)
+{
+	anon_move_swapped(am, b, i, pte);
+	b->staging->moved[i] = __pte(0);
+}
+
+static unsigned int move_marker(struct anon_move *am, struct anon_move_batch *b,
+				unsigned int i, pte_t pte)
+{
+	pte_clear(am->req->mm, anon_move_src(b, i), b->src_pte + i);
+	set_pte_at(am->req->mm, anon_move_dst(b, i), b->dst_pte + i, pte);
+	b->staging->moved[i] = __pte(0);
+	return 1;
 }
 
 /* Are the @nr entries from @i on those of the folio in slots @first and on, and may all move? */
@@ -148,7 +184,8 @@ unsigned int anon_move_swap(struct anon_move *am, struct anon_move_batch *b,
 	enum anon_move_stop stop = check_swap(pte, entry);
 
 	if (unlikely(stop))
-		return anon_move_end(b, stop);
+		return stop == ANON_MOVE_MARKER && goes_along(am, entry) ?
+			move_marker(am, b, i, pte) : anon_move_end(b, stop);
 	if (anon_move_slot_cached(entry))
 		return move_in_cache(am, b, i, entry);
 	move_swapped(am, b, i, pte);

@@ -10,6 +10,13 @@
  * ever take one of these for something else.
  */
 
+/*
+ * The mapping that was moved is, for all that concerns its merging with others, as if
+ * it had always been there. The second one, or both: EFAULT where that can't be.
+ */
+#define MREMAP_RELOCATE_ANON		0x01000000
+#define MREMAP_MUST_RELOCATE_ANON	0x02000000
+
 /* Moves pages between mappings and leaves the mappings alone; returns bytes. */
 #define MREMAP_ONLYPAGES	0x04000000
 /* With it, addresses of the source that have no page are passed over. */

@@ -19,14 +19,18 @@ static void made_up_swap(struct made_up *m, unsigned int i, pgoff_t slot, unsign
 
 static void only_exclusive_swap_entries_may_move(struct kunit *test)
 {
+	struct made_up *m = test->priv;
 	pte_t migrating = softleaf_to_pte(make_readable_exclusive_migration_entry(5));
 	pte_t poisoned = make_pte_marker(PTE_MARKER_POISONED);
 
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_DONE, anon_move_check_swap(swapped(7)));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_DONE, anon_move_check_swap(&m->am, swapped(7)));
 	KUNIT_EXPECT_EQ(test, ANON_MOVE_SHARED,
-			anon_move_check_swap(pte_swp_clear_exclusive(swapped(7))));
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_MIGRATING, anon_move_check_swap(migrating));
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_MARKER, anon_move_check_swap(poisoned));
+			anon_move_check_swap(&m->am, pte_swp_clear_exclusive(swapped(7))));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_MIGRATING, anon_move_check_swap(&m->am, migrating));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_MARKER, anon_move_check_swap(&m->am, poisoned));
+	m->req.flags = ANON_MOVE_WHOLE_MAPPING;
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_DONE, anon_move_check_swap(&m->am, poisoned));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_MIGRATING, anon_move_check_swap(&m->am, migrating));
 }
 
 static void a_stop_leaves_the_entry(struct kunit *test)

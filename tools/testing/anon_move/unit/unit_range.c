@@ -155,6 +155,12 @@ enum anon_move_stop anon_move_drop_cached(struct anon_move *am)
 	return world.always ? ANON_MOVE_CACHED : drop_folio(am, ANON_MOVE_DONE);
 }
 
+/* Only for who moves a mapping. */
+enum anon_move_stop anon_move_apart(struct anon_move *am)
+{
+	abort();
+}
+
 void anon_move_wait(struct anon_move *am, enum anon_move_stop stop)
 {
 	assert(!world.held);

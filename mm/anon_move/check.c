@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Can every page of a mapping get another index? Changes entries only to regain marks.
+ *
+ * Nobody can map anything in the mapping meanwhile, so whatever would forbid it can
+ * only go away, and a check that finds nothing is a proof for the move after it:
+ * Documentation/mm/anon_move.rst goes through who else there is.
+ */
+
+#include "anon_move.h"
+
+/* Of one look into a page table. @whole is known to have all of its entries in the range. */
+struct check {
+	struct anon_move *am;
+	struct folio *whole;
+	pte_t *ptes;
+	unsigned long addr;
+	unsigned int nr;
+	unsigned int tries;
+};
+
+/* More than a few times is not worth it: a reference that stays keeps it whole. */
+#define CHECK_TRIES	3
+
+/* With a reference, or another folio might get to be at its address. */
+static void set_whole(struct check *c, struct folio *folio)
+{
+	if (c->whole)
+		folio_put(c->whole);
+	c->whole = folio;
+}
+
+/* Remember what is in the way. It is dealt with when the page table is unlocked. */
+static enum anon_move_stop meet(struct check *c, struct folio *folio, enum anon_move_stop stop)
+{
+	folio_get(folio);
+	c->am->folio = folio;
+	return stop;
+}
+
+/*
+ * The mark is lost when a page is shared, and nobody puts it back when it is not any
+ * more, before the next write. With the one reference of the mapping that is left it
+ * is nobody else's, as a write fault reasons.
+ */
+static bool sole_owner(struct folio *folio, struct vm_area_struct *vma)
+{
+	bool sole;
+
+	if (!folio_test_lru(folio))
+		lru_add_drain();
+	if (folio_ref_count(folio) > 1 + folio_test_swapcache(folio) || !folio_trylock(folio))
+		return false;
+	if (folio_test_swapcache(folio))
+		folio_free_swap(folio);
+	sole = !folio_test_ksm(folio) && folio_ref_count(folio) == 1;
+	if (sole)
+		folio_move_anon_rmap(folio, vma);
+	folio_unlock(folio);
+	return sole;
+}
+
+static enum anon_move_stop check_shared(struct check *c, struct folio *folio, struct page *page)
+{
+	struct vm_area_struct *vma = c->am->src_vma;
+
+	if (!folio_test_anon(folio) || folio_test_ksm(folio))
+		return ANON_MOVE_SHARED;
+	if (folio_test_writeback(folio))
+		return meet(c, folio, ANON_MOVE_WRITEBACK);
+	if (!sole_owner(folio, vma))
+		return ANON_MOVE_SHARED;
+	SetPageAnonExclusive(page);
+	return ANON_MOVE_DONE;
+}
+
+/* Are all pages of the folio here, in order and nobody else's? */
+static bool in_order(const struct check *c, unsigned int i, struct page *page, unsigned int nr)
+{
+	unsigned long pfn = page_to_pfn(page);
+	unsigned int k;
+
+	if (page != compound_head(page) || nr > c->nr - i)
+		return false;
+	for (k = 0; k < nr; k++) {
+		pte_t pte = ptep_get(c->ptes + i + k);
+
+		if (!pte_present(pte) || pte_pfn(pte) != pfn + k || !anon_move_exclusive(page + k))
+			return false;
+	}
+	return true;
+}
+
+/* How many entries are fine from @i on; 0 with @stop. */
+static unsigned int check_present(struct check *c, unsigned int i, pte_t pte,
+				  enum anon_move_stop *stop)
+{
+	struct page *page;
+	struct folio *folio;
+	unsigned int nr;
+
+	if (anon_move_pte_special(pte)) {
+		*stop = is_zero_pfn(pte_pfn(pte)) ? ANON_MOVE_DONE : ANON_MOVE_SHARED;
+		return !*stop;
+	}
+	page = pte_page(pte);
+	folio = page_folio(page);
+	*stop = anon_move_check_folio(folio, page);
+	if (unlikely(*stop))
+		*stop = check_shared(c, folio, page);
+	if (*stop)
+		return 0;
+	if (!folio_test_large(folio) || folio == c->whole)
+		return 1;
+	nr = folio_nr_pages(folio);
+	if (in_order(c, i, page, nr) && !folio_test_swapcache(folio))
+		return nr;
+	*stop = meet(c, folio, ANON_MOVE_LARGE);
+	return 0;
+}
+
+static enum anon_move_stop check_cached(struct check *c, softleaf_t entry)
+{
+	struct folio *folio = anon_move_cached_folio(entry);
+
+	if (!folio)
+		return ANON_MOVE_LOCKED;
+	if (folio_test_large(folio) && folio_test_anon(folio) && folio != c->whole) {
+		c->am->folio = folio;
+		return ANON_MOVE_CACHED;
+	}
+	folio_put(folio);
+	return ANON_MOVE_DONE;
+}
+
+static enum anon_move_stop check_swapped(struct check *c, unsigned int i, pte_t pte)
+{
+	softleaf_t entry = softleaf_from_pte(pte);
+	enum anon_move_stop stop = anon_move_check_swap(c->am, pte);
+
+	if (stop && stop != ANON_MOVE_SHARED)
+		return stop;
+	if (!softleaf_is_swap(entry))
+		return ANON_MOVE_DONE;
+	/* One that is read in may be mapped, or referenced, by somebody else. */
+	if (stop && !anon_move_sole_entry(entry))
+		return stop;
+	if (stop)
+		set_pte_at(c->am->req->mm, c->addr + i * PAGE_SIZE, c->ptes + i,
+			   pte_swp_mkexclusive(pte));
+	return anon_move_slot_cached(entry) ? check_cached(c, entry) : ANON_MOVE_DONE;
+}
+
+static enum anon_move_stop check_entries(struct check *c, unsigned int *fine)
+{
+	enum anon_move_stop stop = ANON_MOVE_DONE;
+	unsigned int i, nr;
+
+	for (i = 0; i < c->nr; i += nr) {
+		pte_t pte = ptep_get(c->ptes + i);
+
+		nr = 1;
+		if (pte_none(pte))
+			continue;
+		if (pte_present(pte))
+			nr = check_present(c, i, pte, &stop);
+		else
+			stop = check_swapped(c, i, pte);
+		if (stop)
+			break;
+	}
+	*fine = i;
+	return stop;
+}
+
+static enum anon_move_stop check_table(struct check *c, const struct anon_move_batch *b)
+{
+	enum anon_move_stop stop;
+	unsigned int fine;
+	spinlock_t *ptl; /* of the table that @b->src_pmd points to */
+	pte_t *pte;
+
+	pte = pte_offset_map_lock(c->am->req->mm, b->src_pmd, b->src, &ptl);
+	if (!pte)
+		return ANON_MOVE_RACED;
+	anon_move_mapped();
+	c->ptes = pte;
+	c->addr = b->src;
+	c->nr = b->size >> PAGE_SHIFT;
+	stop = check_entries(c, &fine);
+	pte_unmap_unlock(pte, ptl);
+	c->am->done += fine * PAGE_SIZE;
+	return stop;
+}
+
+#ifdef CONFIG_TRANSPARENT_HUGEPAGE
+static enum anon_move_stop check_huge_locked(struct check *c, pmd_t pmd)
+{
+	enum anon_move_stop stop;
+
+	if (pmd_is_migration_entry(pmd))
+		return ANON_MOVE_MIGRATING;
+	if (pmd_is_device_private_entry(pmd))
+		return ANON_MOVE_MARKER;
+	if (!pmd_trans_huge(pmd))
+		return ANON_MOVE_RACED;
+	if (is_huge_zero_pmd(pmd))
+		return ANON_MOVE_DONE;
+	stop = anon_move_check_folio(pmd_folio(pmd), pmd_page(pmd));
+	return stop ? check_shared(c, pmd_folio(pmd), pmd_page(pmd)) : ANON_MOVE_DONE;
+}
+
+/* Where the range begins or ends within it, the entries are looked at one by one. */
+static enum anon_move_stop check_huge(struct check *c, const struct anon_move_batch *b)
+{
+	struct anon_move *am = c->am;
+	const unsigned long start = b->src & HPAGE_PMD_MASK;
+	spinlock_t *ptl = pmd_lock(am->req->mm, b->src_pmd);
+	enum anon_move_stop stop = check_huge_locked(c, *b->src_pmd);
+
+	spin_unlock(ptl);
+	if (stop)
+		return stop;
+	if (start >= am->req->src && start + HPAGE_PMD_SIZE <= am->req->src + am->req->len) {
+		am->done = start + HPAGE_PMD_SIZE - am->req->src;
+		return ANON_MOVE_DONE;
+	}
+	split_huge_pmd(am->src_vma, b->src_pmd, b->src);
+	return ANON_MOVE_RACED;
+}
+#else
+static enum anon_move_stop check_huge(struct check *c, const struct anon_move_batch *b)
+{
+	return ANON_MOVE_RACED;
+}
+#endif
+
+/*
+ * A large folio with entries that this look could not judge by themselves. One that
+ * has others than in the range is split, or out of the cache, before it can move.
+ */
+static enum anon_move_stop settle_folio(struct check *c, enum anon_move_stop stop)
+{
+	struct anon_move *am = c->am;
+	struct folio *folio = am->folio;
+
+	folio_lock(folio);
+	/* Whatever the entry said, it may be another folio's by now. */
+	if (!folio_test_large(folio) || !folio_test_anon(folio) ||
+	    (stop == ANON_MOVE_CACHED && !folio_test_swapcache(folio))) {
+		stop = ANON_MOVE_RACED;
+	} else if (anon_move_all_inside(am)) {
+		folio_get(folio);
+		set_whole(c, folio);
+		stop = ANON_MOVE_RACED;
+	} else {
+		stop = anon_move_drop_cached(am);
+		if (stop != ANON_MOVE_CACHED)
+			return stop ? stop : ANON_MOVE_RACED;
+		am->folio = NULL;
+		return anon_move_reclaim(folio) ? ANON_MOVE_RACED : ANON_MOVE_SPLIT_FAILED;
+	}
+	folio_unlock(folio);
+	folio_put(folio);
+	am->folio = NULL;
+	return stop;
+}
+
+static enum anon_move_stop check_step(struct check *c)
+{
+	struct anon_move *am = c->am;
+	struct anon_move_batch b __uninitialized;
+	enum anon_move_stop stop;
+	pmd_t pmd;
+
+	pmd = anon_move_look(am, &b);
+	if (pmd_none(pmd)) {
+		am->done += b.size;
+		return ANON_MOVE_DONE;
+	}
+	stop = anon_move_pmd_huge(pmd) ? check_huge(c, &b) : check_table(c, &b);
+	if (stop == ANON_MOVE_LARGE || stop == ANON_MOVE_CACHED)
+		stop = settle_folio(c, stop);
+	return stop;
+}
+
+/* The reference that keeps a folio from being split may be that of a CPU's LRU batch. */
+static bool may_pass(struct check *c, enum anon_move_stop stop)
+{
+	if (stop != ANON_MOVE_SPLIT_FAILED || c->tries++ >= CHECK_TRIES)
+		return false;
+	lru_add_drain_all();
+	schedule_timeout_uninterruptible(1);
+	return true;
+}
+
+/**
+ * anon_move_check() - may all pages of a mapping move to another index?
+ * @am: the move: @am->req, @am->src_vma; @am->done is where it begins, and where it
+ *	met an obstacle
+ *
+ * Waits for what passes. Large folios that have entries outside of the range too are
+ * split, marks that a page is not shared are put back where that is so.
+ *
+ * Context: the mmap_lock and the source write-locked; sleeps.
+ * Return: %ANON_MOVE_DONE; %ANON_MOVE_KILLED; %ANON_MOVE_SHARED, %ANON_MOVE_SPLIT_FAILED or
+ *	   %ANON_MOVE_MARKER, of a device, for what stays in the way.
+ */
+enum anon_move_stop anon_move_check(struct anon_move *am)
+{
+	struct check c = { .am = am };
+	enum anon_move_stop stop = ANON_MOVE_DONE;
+
+	while (am->done < am->req->len) {
+		stop = check_step(&c);
+		if (fatal_signal_pending(current))
+			stop = ANON_MOVE_KILLED;
+		if (stop && !anon_move_wait_held(am, stop) && !may_pass(&c, stop))
+			break;
+		stop = ANON_MOVE_DONE;
+		cond_resched();
+	}
+	set_whole(&c, NULL);
+	return stop;
+}
