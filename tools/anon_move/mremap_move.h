@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * MREMAP_ONLYPAGES for callers: the call, and whether the kernel has it. Copy it into your program.
+ * The page mover's flags of mremap(), and whether the kernel has them. Copy it into your program.
  */
 #ifndef MREMAP_MOVE_H
 #define MREMAP_MOVE_H
@@ -11,6 +11,10 @@
 #include <unistd.h>
 
 /* Of <linux/anon_move.h>, where that is installed. */
+#ifndef MREMAP_RELOCATE_ANON
+#define MREMAP_RELOCATE_ANON		0x01000000
+#define MREMAP_MUST_RELOCATE_ANON	0x02000000
+#endif
 #ifndef MREMAP_ONLYPAGES
 #define MREMAP_ONLYPAGES	0x04000000
 #define MREMAP_ONLYPAGES_HOLES	0x08000000
@@ -48,6 +52,35 @@ static inline ssize_t mremap_move(void *dst, void *src, size_t len, int flags)
 static inline int mremap_can_move(void)
 {
 	return mremap_move(NULL, NULL, 0, 0) == 0;
+}
+
+/**
+ * mremap_relocate() - move a mapping so that it merges with what is beside it there
+ * @dst: first byte of the destination, page aligned; what is mapped there is unmapped
+ * @src: first byte of the source, page aligned
+ * @len: bytes, a multiple of the page size
+ * @flags: MREMAP_RELOCATE_ANON or MREMAP_MUST_RELOCATE_ANON
+ *
+ * Return: 0, or -1 with errno: with the second flag EFAULT, a page is shared or the
+ *	   memory is of another kind, and nothing has changed; EINVAL also where there is no
+ *	   such flag; all others are those of mremap().
+ */
+static inline int mremap_relocate(void *dst, void *src, size_t len, int flags)
+{
+	return syscall(SYS_mremap, src, len, len, 1 | 2 | flags, dst) == (long)dst ? 0 : -1;
+}
+
+/**
+ * mremap_can_relocate() - does the kernel know MREMAP_RELOCATE_ANON?
+ * @page: of memory that the program has mapped; nothing happens to it
+ *
+ * Return: 1 or 0. errno may be changed.
+ */
+static inline int mremap_can_relocate(void *page)
+{
+	const long size = sysconf(_SC_PAGESIZE);
+
+	return syscall(SYS_mremap, page, size, size, 1 | MREMAP_RELOCATE_ANON, NULL) == (long)page;
 }
 
 #endif /* MREMAP_MOVE_H */

@@ -28,6 +28,8 @@
 
 /* The collector is built with any kernel's headers. */
 #ifndef MREMAP_ONLYPAGES
+#define MREMAP_RELOCATE_ANON	0x01000000
+#define MREMAP_MUST_RELOCATE_ANON	0x02000000
 #define MREMAP_ONLYPAGES	0x04000000
 #define MREMAP_ONLYPAGES_HOLES	0x08000000
 #endif

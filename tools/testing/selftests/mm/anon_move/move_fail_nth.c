@@ -5,7 +5,9 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
 #include "../../kselftest_harness.h"
 #include "anon_move_test.h"
@@ -202,7 +204,7 @@ static void finish(struct __test_metadata *_metadata, const struct sweep *w, siz
 /* Returns false when the move had fewer than @nth things that can fail. */
 static bool attempt(struct __test_metadata *_metadata, struct sweep *w, unsigned int nth)
 {
-	struct moved moved;
+	struct moved moved = { };
 	bool failed;
 	size_t n;
 
@@ -249,6 +251,116 @@ TEST_F_TIMEOUT(fail_nth, sweep, PATIENCE)
 	}
 	for (i = 0; i < MAX_STOPS && variant->stops[i]; i++)
 		EXPECT_ENGINE(1, variant->stops[i], before[i]);
+}
+
+FIXTURE(relocate_nth)
+{
+	struct sweep sweep;
+};
+
+FIXTURE_VARIANT(relocate_nth)
+{
+	enum page_kind_id kind;
+	size_t made;
+	size_t pages;
+	size_t dst;
+};
+
+FIXTURE_VARIANT_ADD(relocate_nth, small) { KIND_SMALL, RUN, RUN, BEFORE_BORDER };
+FIXTURE_VARIANT_ADD(relocate_nth, swapped) { KIND_SWAPPED, RUN, RUN, BEFORE_BORDER };
+FIXTURE_VARIANT_ADD(relocate_nth, mthp) { KIND_MTHP, RUN, RUN, BEFORE_BORDER + 1 };
+FIXTURE_VARIANT_ADD(relocate_nth, mthp_cut) { KIND_MTHP, RUN, RUN - 1, BEFORE_BORDER };
+FIXTURE_VARIANT_ADD(relocate_nth, thp) { KIND_THP, PMD_PAGES, PMD_PAGES, 0 };
+FIXTURE_VARIANT_ADD(relocate_nth, thp_apart) { KIND_THP, PMD_PAGES, PMD_PAGES, 1 };
+FIXTURE_VARIANT_ADD(relocate_nth, thp_cut) { KIND_THP, PMD_PAGES, PMD_PAGES - 1, 0 };
+
+FIXTURE_SETUP(relocate_nth)
+{
+	struct sweep *w = &self->sweep;
+	const char *missing = move_missing();
+
+	missing = missing ? missing : injection_missing();
+	missing = missing ? missing : kind_missing(variant->kind);
+	if (missing)
+		SKIP(return, "%s: %s", page_kinds[variant->kind].name, missing);
+	w->kind = variant->kind;
+	w->pages = variant->pages;
+	w->dst = (char *)FAR + variant->dst * PAGE;
+	w->nth_fd = open(NTH_FILE, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, w->nth_fd);
+}
+
+FIXTURE_TEARDOWN(relocate_nth)
+{
+	close(self->sweep.nth_fd);
+}
+
+/* Returns whether something was made to fail. */
+static bool relocate_failing(struct sweep *w, unsigned int nth, int *err)
+{
+	const int flags = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_MUST_RELOCATE_ANON;
+	const size_t len = w->pages * PAGE;
+	char left[16] = "";
+
+	if (dprintf(w->nth_fd, "%u", nth) < 0)
+		return false;
+	*err = 0;
+	if (syscall(SYS_mremap, w->space.src, len, len, flags, w->dst) != (long)w->dst)
+		*err = errno;
+	if (pread(w->nth_fd, left, sizeof(left) - 1, 0) < 0 || pwrite(w->nth_fd, "0", 1, 0) < 0)
+		return false;
+	return atoi(left) == 0;
+}
+
+/* All pages are at one of both ends, whatever failed. */
+static bool attempt_relocation(struct __test_metadata *_metadata, struct sweep *w, size_t made,
+			       unsigned int nth)
+{
+	const __u64 same = PM_PRESENT | PM_SWAP | PM_PFN;
+	__u64 after[AREA];
+	bool failed;
+	char *end;
+	int err = EIO;
+	long vmas;
+
+	ASSERT_EQ(0, space_open(&w->space, AREA, 0));
+	ASSERT_EQ(0, make_kind(&w->space, w->kind, 0, made));
+	ASSERT_EQ(0, look(w->space.src, made, w->before));
+	ASSERT_EQ(FAR, mmap(FAR, AREA * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+			    -1, 0));
+	vmas = vma_count();
+	failed = relocate_failing(w, nth, &err);
+	/* What was at the destination may have been unmapped, in the middle of its VMA. */
+	if (err)
+		EXPECT_GE(1, labs(vma_count() - vmas));
+	EXPECT_TRUE(!err || (failed && (err == ENOMEM || err == EFAULT)))
+		TH_LOG("errno %d", err);
+	end = err ? w->space.src : w->dst;
+	ASSERT_EQ(0, look(end, w->pages, after));
+	EXPECT_EQ(w->pages, first_unlike(w->before, after, w->pages, same));
+	EXPECT_STREQ("", pages_differ(end, w->pages, 1));
+	EXPECT_STREQ("", pages_differ(w->space.src + w->pages * PAGE, made - w->pages,
+				      w->pages + 1));
+	if (!swap_missing())
+		EXPECT_EQ(0, page_out(end, w->pages));
+	EXPECT_STREQ("", pages_differ(end, w->pages, 1));
+	ASSERT_EQ(0, munmap(FAR, AREA * PAGE));
+	space_close(&w->space);
+	if (_metadata->exit_code)
+		TH_LOG("when number %u failed: errno %d", nth, err);
+	return failed;
+}
+
+TEST_F_TIMEOUT(relocate_nth, D13_sweep, PATIENCE)
+{
+	unsigned int nth;
+
+	/* Of a huge page that is cut there are a thousand: not each, the further one gets. */
+	for (nth = 1; attempt_relocation(_metadata, &self->sweep, variant->made, nth);
+	     nth += 1 + nth / 8)
+		ASSERT_EQ(KSFT_PASS, _metadata->exit_code);
+	TH_LOG("up to %u things fail", nth - 1);
+	EXPECT_LT(4, nth);
 }
 
 TEST_HARNESS_MAIN

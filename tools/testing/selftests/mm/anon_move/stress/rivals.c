@@ -119,7 +119,9 @@ static bool act_mremap(struct rival *r)
 	struct piece piece = draw_piece(r, 64);
 	size_t len = piece.pages * PAGE;
 	char *refuge = r->arena->refuge;
-	int flags = MREMAP_MAYMOVE | MREMAP_FIXED;
+	/* Relocated, pages know nothing any more of where they were. */
+	int flags = MREMAP_MAYMOVE | MREMAP_FIXED |
+		    (draw_below(&r->random, 2) ? MREMAP_RELOCATE_ANON : 0);
 	int leave = piece.area == AREA_SRC && !r->arena->plan.registered ? MREMAP_DONTUNMAP : 0;
 
 	if (mremap(piece.addr, len, len, flags | leave, refuge) != refuge) {

@@ -1,0 +1,884 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * MREMAP_RELOCATE_ANON and MREMAP_MUST_RELOCATE_ANON: pages of every kind arrive, with their
+ * new index, and the mapping merges as if nothing had ever been in it.
+ *
+ * That a page's index is right is shown by reclaim: it finds the entry by the index.
+ */
+#define _GNU_SOURCE
+#include <liburing.h>
+#include <linux/mman.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+
+#include "../../kselftest_harness.h"
+#include "rival.h"
+
+#define AREA	(2 * PMD_PAGES)
+#define MUST	(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_MUST_RELOCATE_ANON)
+#define MAY	(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_RELOCATE_ANON)
+#define PLAIN	(MREMAP_MAYMOVE | MREMAP_FIXED)
+#define RW	(PROT_READ | PROT_WRITE)
+#define SOME	8UL	/* pages */
+#define ROUNDS	30
+
+/* Returns 0, or a negative errno. */
+static int relocate(void *dst, void *src, size_t pages, int flags)
+{
+	long ret = syscall(SYS_mremap, src, pages * PAGE, pages * PAGE, flags, dst);
+
+	return ret == (long)dst ? 0 : -errno;
+}
+
+static const char *relocate_missing(void)
+{
+	const char *missing = move_missing();
+	char *page = map_aligned(PAGE);
+	long ret;
+
+	if (missing)
+		return missing;
+	ret = syscall(SYS_mremap, page, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_RELOCATE_ANON, 0);
+	munmap(page, PAGE);
+	return ret == (long)page ? NULL : "no MREMAP_RELOCATE_ANON in this kernel";
+}
+
+/* Memory of our own, PMD aligned, where nothing is mapped beside it. */
+static char *map_alone(size_t pages)
+{
+	size_t len = (pages + 3 * PMD_PAGES) * PAGE;
+	char *start = mmap(NULL, len, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *area = (char *)(((uintptr_t)start + 2 * PMD - 1) & -PMD);
+
+	if (start == MAP_FAILED)
+		return start;
+	munmap(start, area - start);
+	munmap(area + pages * PAGE, start + len - area - pages * PAGE);
+	return area;
+}
+
+/* Addresses that nobody else gets, for what comes there later. */
+static char *reserve(size_t pages)
+{
+	char *area = map_alone(pages);
+
+	return area == MAP_FAILED || mprotect(area, pages * PAGE, PROT_NONE) ? MAP_FAILED : area;
+}
+
+static bool vma_of(const void *addr, unsigned long *start, unsigned long *end)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	char line[512];
+	bool found = false;
+
+	while (!found && fgets(line, sizeof(line), maps))
+		found = sscanf(line, "%lx-%lx", start, end) == 2 &&
+			*start <= (unsigned long)addr && (unsigned long)addr < *end;
+	fclose(maps);
+	return found;
+}
+
+/* Is there a VMA that has these pages and no others? */
+static bool is_vma(const void *addr, size_t pages)
+{
+	unsigned long start, end;
+
+	return vma_of(addr, &start, &end) && start == (unsigned long)addr &&
+	       end == start + pages * PAGE;
+}
+
+/* The bytes are there, and are found by the reverse map. */
+static void expect_whole(struct __test_metadata *_metadata, char *addr, size_t pages,
+			 unsigned int id)
+{
+	EXPECT_STREQ("", pages_differ(addr, pages, id));
+	if (swap_missing())
+		return;
+	EXPECT_EQ(0, page_out(addr, pages));
+	EXPECT_STREQ("", pages_differ(addr, pages, id));
+}
+
+FIXTURE(kinds)
+{
+	struct space space;
+	char *dst;
+};
+
+FIXTURE_VARIANT(kinds)
+{
+	enum page_kind_id kind;
+};
+
+FIXTURE_VARIANT_ADD(kinds, small) { KIND_SMALL };
+FIXTURE_VARIANT_ADD(kinds, zero) { KIND_ZERO };
+FIXTURE_VARIANT_ADD(kinds, hole) { KIND_HOLE };
+FIXTURE_VARIANT_ADD(kinds, swapped) { KIND_SWAPPED };
+FIXTURE_VARIANT_ADD(kinds, swap_cache) { KIND_SWAP_CACHE };
+FIXTURE_VARIANT_ADD(kinds, lazy_free) { KIND_LAZY_FREE };
+FIXTURE_VARIANT_ADD(kinds, mlocked) { KIND_MLOCKED };
+FIXTURE_VARIANT_ADD(kinds, mthp) { KIND_MTHP };
+FIXTURE_VARIANT_ADD(kinds, mthp_swapped) { KIND_MTHP_SWAPPED };
+FIXTURE_VARIANT_ADD(kinds, thp) { KIND_THP };
+FIXTURE_VARIANT_ADD(kinds, thp_by_ptes) { KIND_THP_BY_PTES };
+FIXTURE_VARIANT_ADD(kinds, huge_zero) { KIND_HUGE_ZERO };
+
+FIXTURE_SETUP(kinds)
+{
+	const char *missing = relocate_missing();
+
+	missing = missing ? missing : kind_missing(variant->kind);
+	if (missing)
+		SKIP(return, "%s", missing);
+	ASSERT_EQ(0, space_open(&self->space, AREA, 0));
+	ASSERT_EQ(0, make_kind(&self->space, variant->kind, 0, AREA));
+	self->dst = map_alone(AREA + 1);
+	ASSERT_NE(MAP_FAILED, self->dst);
+}
+
+FIXTURE_TEARDOWN(kinds)
+{
+	munmap(self->dst, (AREA + 1) * PAGE);
+	space_close(&self->space);
+}
+
+/* What reads as zeroes is not paged out, what is lazily freed is dropped then. */
+static void expect_kind(struct __test_metadata *_metadata, enum page_kind_id kind, char *addr,
+			size_t pages, unsigned int id)
+{
+	const unsigned int first = page_kinds[kind].zeroes ? 0 : id;
+
+	munlock(addr, pages * PAGE);
+	if (kind == KIND_LAZY_FREE || !first) {
+		EXPECT_STREQ("", pages_differ(addr, pages, first));
+		return;
+	}
+	expect_whole(_metadata, addr, pages, id);
+}
+
+/* Frames of the pages of both views are the same, and what is huge or large stays so. */
+static void move_all(struct __test_metadata *_metadata, char *dst, char *src,
+		     enum page_kind_id kind)
+{
+	const bool zeroes = page_kinds[kind].zeroes;
+	const bool large = kind == KIND_MTHP || kind == KIND_THP || kind == KIND_THP_BY_PTES;
+	const __u64 same = PM_PRESENT | PM_SWAP | (zeroes ? 0 : PM_PFN);
+	static __u64 before[AREA], after[AREA];
+	long long relocated = engine_count("relocate_done");
+	unsigned int i;
+
+	ASSERT_EQ(0, look(src, AREA, before));
+	ASSERT_EQ(0, relocate(dst, src, AREA, MUST));
+	if (!zeroes)
+		EXPECT_ENGINE(1, "relocate_done", relocated);
+	ASSERT_EQ(0, look(dst, AREA, after));
+	EXPECT_EQ(AREA, first_unlike(before, after, AREA, same));
+	if (large)
+		for (i = 0; i < AREA; i += PMD_PAGES / 2)
+			EXPECT_TRUE(frame_flags(after[i] & PM_PFN) & KPF_COMPOUND);
+	expect_kind(_metadata, kind, dst, AREA, 1);
+}
+
+TEST_F_TIMEOUT(kinds, aligned, PATIENCE)
+{
+	move_all(_metadata, self->dst, self->space.src, variant->kind);
+}
+
+TEST_F_TIMEOUT(kinds, shifted_by_a_page, PATIENCE)
+{
+	move_all(_metadata, self->dst + PAGE, self->space.src, variant->kind);
+}
+
+/* What is large is cut where the range ends, and only there. */
+TEST_F_TIMEOUT(kinds, part, PATIENCE)
+{
+	const size_t first = 3, pages = AREA - 7;
+	char *src = self->space.src;
+
+	ASSERT_EQ(0, relocate(self->dst, src + first * PAGE, pages, MUST));
+	expect_kind(_metadata, variant->kind, self->dst, pages, first + 1);
+	if (!page_kinds[variant->kind].zeroes)
+		EXPECT_STREQ("", pages_differ(src, first, 1));
+}
+
+FIXTURE(merges)
+{
+	char *area;
+};
+
+/* Room for pieces side by side. */
+FIXTURE_SETUP(merges)
+{
+	const char *missing = relocate_missing();
+
+	if (missing)
+		SKIP(return, "%s", missing);
+	self->area = reserve(8 * SOME);
+	ASSERT_NE(MAP_FAILED, self->area);
+}
+
+FIXTURE_TEARDOWN(merges)
+{
+	munmap(self->area, 8 * SOME * PAGE);
+}
+
+/* A mapping of its own of some pages at a place of the area; touched, if it has an @id. */
+static void put(struct __test_metadata *_metadata, char *at, int prot, unsigned int id)
+{
+	ASSERT_EQ(at, mmap(at, SOME * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	if (id)
+		fill_pages(at, SOME, id);
+	if (prot != RW)
+		ASSERT_EQ(0, mprotect(at, SOME * PAGE, prot));
+}
+
+/* A touched mapping from elsewhere comes to @at. */
+static void bring(struct __test_metadata *_metadata, char *at, unsigned int id, int flags)
+{
+	char *from = map_alone(SOME);
+
+	ASSERT_NE(MAP_FAILED, from);
+	fill_pages(from, SOME, id);
+	ASSERT_EQ(0, relocate(at, from, SOME, flags));
+}
+
+#define AT(n) (self->area + (n) * SOME * PAGE)
+
+TEST_F(merges, without_the_flag_it_does_not)
+{
+	put(_metadata, AT(0), RW, 0);
+	bring(_metadata, AT(1), 1, PLAIN);
+	EXPECT_TRUE(is_vma(AT(1), SOME));
+	expect_whole(_metadata, AT(1), SOME, 1);
+}
+
+TEST_F(merges, M1_after_unfaulted)
+{
+	put(_metadata, AT(0), RW, 0);
+	bring(_metadata, AT(1), 1, MUST);
+	EXPECT_TRUE(is_vma(AT(0), 2 * SOME));
+	expect_whole(_metadata, AT(1), SOME, 1);
+}
+
+TEST_F(merges, M2_before_unfaulted)
+{
+	put(_metadata, AT(1), RW, 0);
+	bring(_metadata, AT(0), 1, MUST);
+	EXPECT_TRUE(is_vma(AT(0), 2 * SOME));
+	expect_whole(_metadata, AT(0), SOME, 1);
+}
+
+TEST_F(merges, M3_between_unfaulted)
+{
+	put(_metadata, AT(0), RW, 0);
+	put(_metadata, AT(2), RW, 0);
+	bring(_metadata, AT(1), 1, MUST);
+	EXPECT_TRUE(is_vma(AT(0), 3 * SOME));
+	expect_whole(_metadata, AT(1), SOME, 1);
+}
+
+TEST_F(merges, M4_after_faulted)
+{
+	put(_metadata, AT(0), RW, 1);
+	bring(_metadata, AT(1), SOME + 1, MUST);
+	EXPECT_TRUE(is_vma(AT(0), 2 * SOME));
+	expect_whole(_metadata, AT(0), 2 * SOME, 1);
+}
+
+TEST_F(merges, M5_before_faulted)
+{
+	put(_metadata, AT(1), RW, SOME + 1);
+	bring(_metadata, AT(0), 1, MUST);
+	EXPECT_TRUE(is_vma(AT(0), 2 * SOME));
+	expect_whole(_metadata, AT(0), 2 * SOME, 1);
+}
+
+TEST_F(merges, M6_M7_between_faulted_and_unfaulted)
+{
+	put(_metadata, AT(0), RW, 1);
+	put(_metadata, AT(2), RW, 0);
+	bring(_metadata, AT(1), SOME + 1, MUST);
+	EXPECT_TRUE(is_vma(AT(0), 3 * SOME));
+	expect_whole(_metadata, AT(0), 2 * SOME, 1);
+}
+
+/* The first and the last have anon_vmas of their own: two VMAs in the end. */
+TEST_F(merges, M8_between_faulted)
+{
+	put(_metadata, AT(0), RW, 1);
+	put(_metadata, AT(2), RW, 2 * SOME + 1);
+	bring(_metadata, AT(1), SOME + 1, MUST);
+	EXPECT_TRUE(is_vma(AT(0), 2 * SOME));
+	expect_whole(_metadata, AT(0), 3 * SOME, 1);
+}
+
+/* What was one mapping once has one anon_vma. */
+TEST_F(merges, M9_between_two_of_one)
+{
+	ASSERT_EQ(AT(0), mmap(AT(0), 3 * SOME * PAGE, RW,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	fill_pages(AT(0), 3 * SOME, 1);
+	ASSERT_EQ(0, munmap(AT(1), SOME * PAGE));
+	bring(_metadata, AT(1), SOME + 1, MUST);
+	EXPECT_TRUE(is_vma(AT(0), 3 * SOME));
+	expect_whole(_metadata, AT(0), 3 * SOME, 1);
+}
+
+TEST_F(merges, M10_beside_read_only_then_made_alike)
+{
+	put(_metadata, AT(0), PROT_READ, 1);
+	bring(_metadata, AT(1), SOME + 1, MUST);
+	EXPECT_TRUE(is_vma(AT(1), SOME));
+	ASSERT_EQ(0, mprotect(AT(0), SOME * PAGE, RW));
+	EXPECT_TRUE(is_vma(AT(0), 2 * SOME));
+	expect_whole(_metadata, AT(0), 2 * SOME, 1);
+}
+
+TEST_F(merges, M11_M12_out_and_home)
+{
+	char *away = map_alone(SOME);
+	int flags;
+
+	for (flags = PLAIN; flags; flags = flags == PLAIN ? (int)MUST : 0) {
+		ASSERT_EQ(AT(0), mmap(AT(0), 3 * SOME * PAGE, RW,
+				      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+		fill_pages(AT(0), 3 * SOME, 1);
+		ASSERT_EQ(0, relocate(away, AT(1), SOME, flags));
+		ASSERT_EQ(0, relocate(AT(1), away, SOME, flags));
+		EXPECT_TRUE(is_vma(AT(0), 3 * SOME));
+		expect_whole(_metadata, AT(0), 3 * SOME, 1);
+	}
+}
+
+/* Its own end, which it is then cut off from. */
+TEST_F(merges, A4_behind_itself)
+{
+	put(_metadata, AT(0), RW, 1);
+	ASSERT_EQ(0, relocate(AT(1), AT(0), SOME / 2, MUST));
+	EXPECT_TRUE(is_vma(AT(0) + SOME / 2 * PAGE, SOME));
+	expect_whole(_metadata, AT(0) + SOME / 2 * PAGE, SOME / 2, SOME / 2 + 1);
+	expect_whole(_metadata, AT(1), SOME / 2, 1);
+}
+
+/* Before itself and behind another, into which it goes. */
+TEST_F(merges, A4_between_another_and_itself)
+{
+	put(_metadata, AT(0), RW, 0);
+	put(_metadata, AT(2), RW, 1);
+	ASSERT_EQ(0, relocate(AT(1), AT(2), SOME, MUST));
+	EXPECT_TRUE(is_vma(AT(0), 2 * SOME));
+	expect_whole(_metadata, AT(1), SOME, 1);
+}
+
+TEST_F(merges, A4_dontunmap_keeps_two)
+{
+	put(_metadata, AT(0), RW, 1);
+	ASSERT_EQ(0, relocate(AT(1), AT(0), SOME, MUST | MREMAP_DONTUNMAP));
+	EXPECT_TRUE(is_vma(AT(0), SOME));
+	EXPECT_TRUE(is_vma(AT(1), SOME));
+	EXPECT_TRUE(all_pages(AT(0), SOME, PM_PRESENT | PM_SWAP, 0));
+	expect_whole(_metadata, AT(1), SOME, 1);
+}
+
+/* Each comes to a place between others, in an order that has nothing to do with theirs. */
+TEST_F_TIMEOUT(merges, pieces_become_one, PATIENCE)
+{
+	const size_t n = 199, step = 57;	/* coprime */
+	char *from = map_alone(n), *to = reserve(n), *away = reserve(2 * n);
+	size_t i, k;
+
+	fill_pages(from, n, 1);
+	for (i = 0; i < n; i++)
+		ASSERT_EQ(0, relocate(away + 2 * i * PAGE, from + i * PAGE, 1, PLAIN));
+	for (i = 0, k = 0; i < n; i++, k = (k + step) % n)
+		ASSERT_EQ(0, relocate(to + k * PAGE, away + 2 * k * PAGE, 1, MUST));
+	EXPECT_TRUE(is_vma(to, n));
+	expect_whole(_metadata, to, n, 1);
+}
+
+/* In each other's places, so that none of them would merge, and back in one call. */
+TEST_F(merges, A6_several_mappings_in_one_call)
+{
+	char *from = map_alone(4 * SOME);
+	size_t i;
+	int ret;
+
+	fill_pages(from, 4 * SOME, 1);
+	for (i = 0; i < 4; i++)
+		ASSERT_EQ(0, relocate(AT(3 - i), from + i * SOME * PAGE, SOME, PLAIN));
+	EXPECT_TRUE(is_vma(AT(0), SOME));
+	ret = relocate(from, AT(0), 4 * SOME, MUST);
+	if (ret == -EFAULT)
+		SKIP(return, "mremap() moves one mapping a call here");
+	ASSERT_EQ(0, ret);
+	EXPECT_TRUE(is_vma(from, 4 * SOME));
+	for (i = 0; i < 4; i++)
+		expect_whole(_metadata, from + i * SOME * PAGE, SOME, (3 - i) * SOME + 1);
+}
+
+FIXTURE(shared)
+{
+	char *src;
+	char *dst;
+};
+
+FIXTURE_VARIANT(shared)
+{
+	bool huge;
+};
+
+FIXTURE_VARIANT_ADD(shared, small) { false };
+FIXTURE_VARIANT_ADD(shared, thp) { true };
+
+FIXTURE_SETUP(shared)
+{
+	const char *missing = relocate_missing();
+
+	missing = !missing && variant->huge ? kind_missing(KIND_THP) : missing;
+	if (missing)
+		SKIP(return, "%s", missing);
+	self->src = map_alone(PMD_PAGES);
+	self->dst = map_alone(PMD_PAGES);
+	if (variant->huge)
+		madvise(self->src, PMD, MADV_HUGEPAGE);
+	fill_pages(self->src, PMD_PAGES, 1);
+	fill_pages(self->dst, 1, 77);
+}
+
+FIXTURE_TEARDOWN(shared)
+{
+	munmap(self->src, PMD);
+	munmap(self->dst, PMD);
+}
+
+TEST_F_TIMEOUT(shared, F1_D14_nothing_changes, PATIENCE)
+{
+	pid_t child = share_with_child();
+
+	ASSERT_LT(0, child);
+	EXPECT_EQ(-EFAULT, relocate(self->dst, self->src, PMD_PAGES, MUST));
+	EXPECT_TRUE(is_vma(self->src, PMD_PAGES));
+	EXPECT_TRUE(is_vma(self->dst, PMD_PAGES));
+	EXPECT_STREQ("", pages_differ(self->dst, 1, 77));
+	EXPECT_STREQ("", pages_differ(self->src, PMD_PAGES, 1));
+	/* The other flag does without. */
+	EXPECT_EQ(0, relocate(self->dst, self->src, PMD_PAGES, MAY));
+	EXPECT_STREQ("", pages_differ(self->dst, PMD_PAGES, 1));
+	end_child(child);
+}
+
+/* The child has a copy of each by then, or has died: the pages are nobody else's. */
+TEST_F_TIMEOUT(shared, D11_mark_regained, PATIENCE)
+{
+	pid_t child = share_with_child();
+
+	ASSERT_LT(0, child);
+	end_child(child);
+	EXPECT_EQ(0, relocate(self->dst, self->src, PMD_PAGES, MUST));
+	expect_whole(_metadata, self->dst, PMD_PAGES, 1);
+}
+
+TEST_F_TIMEOUT(shared, D10_half_written_since, PATIENCE)
+{
+	pid_t child = share_with_child();
+
+	ASSERT_LT(0, child);
+	fill_pages(self->src, PMD_PAGES / 2, 1);
+	EXPECT_EQ(-EFAULT, relocate(self->dst, self->src, PMD_PAGES, MUST));
+	fill_pages(self->src, PMD_PAGES, 1);
+	EXPECT_EQ(0, relocate(self->dst, self->src, PMD_PAGES, MUST));
+	expect_whole(_metadata, self->dst, PMD_PAGES, 1);
+	end_child(child);
+}
+
+FIXTURE(pinned)
+{
+	struct space space;
+	char *dst;
+	struct io_uring ring;
+};
+
+FIXTURE_VARIANT(pinned)
+{
+	enum page_kind_id kind;
+};
+
+FIXTURE_VARIANT_ADD(pinned, small) { KIND_SMALL };
+FIXTURE_VARIANT_ADD(pinned, mthp) { KIND_MTHP };
+FIXTURE_VARIANT_ADD(pinned, thp) { KIND_THP };
+
+FIXTURE_SETUP(pinned)
+{
+	const char *missing = relocate_missing();
+	struct iovec iov;
+
+	missing = missing ? missing : kind_missing(variant->kind);
+	if (missing)
+		SKIP(return, "%s", missing);
+	ASSERT_EQ(0, space_open(&self->space, AREA, 0));
+	ASSERT_EQ(0, make_kind(&self->space, variant->kind, 0, PMD_PAGES));
+	self->dst = map_alone(AREA);
+	iov = (struct iovec) { self->space.src, PMD };
+	ASSERT_EQ(0, io_uring_queue_init(2, &self->ring, 0));
+	if (io_uring_register_buffers(&self->ring, &iov, 1))
+		SKIP(return, "no registered buffers of that size");
+}
+
+FIXTURE_TEARDOWN(pinned)
+{
+	io_uring_queue_exit(&self->ring);
+	munmap(self->dst, AREA * PAGE);
+	space_close(&self->space);
+}
+
+/* A device would go on writing to the frames: they must be those that are mapped. */
+static void move_pinned(struct __test_metadata *_metadata, char *dst, char *src,
+			struct io_uring *ring)
+{
+	static __u64 before[PMD_PAGES], after[PMD_PAGES];
+
+	ASSERT_EQ(0, look(src, PMD_PAGES, before));
+	ASSERT_EQ(0, relocate(dst, src, PMD_PAGES, MUST));
+	ASSERT_EQ(0, look(dst, PMD_PAGES, after));
+	EXPECT_EQ(PMD_PAGES, first_unlike(before, after, PMD_PAGES, PM_PFN | PM_PRESENT));
+	EXPECT_STREQ("", pages_differ(dst, PMD_PAGES, 1));
+	ASSERT_EQ(0, io_uring_unregister_buffers(ring));
+	expect_whole(_metadata, dst, PMD_PAGES, 1);
+}
+
+TEST_F_TIMEOUT(pinned, D1_moves, PATIENCE)
+{
+	move_pinned(_metadata, self->dst, self->space.src, &self->ring);
+}
+
+TEST_F_TIMEOUT(pinned, D3_to_any_address, PATIENCE)
+{
+	move_pinned(_metadata, self->dst + PAGE, self->space.src, &self->ring);
+}
+
+TEST_F_TIMEOUT(pinned, D4_is_not_cut, PATIENCE)
+{
+	const size_t pages = PMD_PAGES - 1;
+	const int expected = variant->kind == KIND_SMALL ? 0 : -EFAULT;
+	char *src = self->space.src;
+
+	EXPECT_EQ(expected, relocate(self->dst, src, pages, MUST));
+	if (expected) {
+		EXPECT_STREQ("", pages_differ(src, PMD_PAGES, 1));
+		EXPECT_TRUE(folio_flags(src) & KPF_COMPOUND);
+	}
+}
+
+FIXTURE(apart)
+{
+	struct space space;
+	char *dst;
+};
+
+FIXTURE_VARIANT(apart)
+{
+	enum page_kind_id kind;
+};
+
+FIXTURE_VARIANT_ADD(apart, thp) { KIND_THP };
+FIXTURE_VARIANT_ADD(apart, thp_by_ptes) { KIND_THP_BY_PTES };
+
+FIXTURE_SETUP(apart)
+{
+	const char *missing = relocate_missing();
+
+	missing = missing ? missing : kind_missing(KIND_THP);
+	missing = missing ? missing : swap_missing();
+	if (missing)
+		SKIP(return, "%s", missing);
+	ASSERT_EQ(0, space_open(&self->space, AREA, 0));
+	ASSERT_EQ(0, make_kind(&self->space, variant->kind, 0, PMD_PAGES));
+	self->dst = map_alone(AREA);
+}
+
+FIXTURE_TEARDOWN(apart)
+{
+	munmap(self->dst, AREA * PAGE);
+	space_close(&self->space);
+}
+
+/* Others have come into the gaps; the folio stays one all the same, or is split. */
+TEST_F_TIMEOUT(apart, A1_with_gaps_and_others, PATIENCE)
+{
+	char *src = self->space.src, *dst = self->dst + 5 * PAGE;
+	size_t i;
+
+	for (i = 7; i < PMD_PAGES; i += 31)
+		ASSERT_EQ(0, madvise(src + i * PAGE, PAGE, MADV_DONTNEED));
+	for (i = 7; i < PMD_PAGES; i += 62)
+		fill_pages(src + i * PAGE, 1, i + 1);
+	ASSERT_EQ(0, relocate(dst, src, PMD_PAGES, MUST));
+	for (i = 0; i < PMD_PAGES; i++)
+		EXPECT_STREQ("", pages_differ(dst + i * PAGE, 1,
+					      i % 31 == 7 && i % 62 != 7 ? 0 : i + 1));
+	EXPECT_EQ(0, madvise(dst, PMD, MADV_PAGEOUT));
+	EXPECT_STREQ("", pages_differ(dst, 7, 1));
+}
+
+/* The first pages are gone, and the new address is too low for the index of what was there. */
+TEST_F_TIMEOUT(apart, A2_index_would_wrap, PATIENCE)
+{
+	char *src = self->space.src, *low = (char *)(16 * PAGE);
+	const size_t first = 64, pages = PMD_PAGES - first;
+
+	ASSERT_EQ(0, munmap(src, first * PAGE));
+	if (mmap(low, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != low)
+		SKIP(return, "no memory that low (vm.mmap_min_addr)");
+	ASSERT_EQ(0, relocate(low, src + first * PAGE, pages, MUST));
+	expect_whole(_metadata, low, pages, first + 1);
+	munmap(low, pages * PAGE);
+}
+
+/* The index of its first page is that of an address before the VMA. */
+TEST_F_TIMEOUT(apart, A2_first_half_unmapped, PATIENCE)
+{
+	const size_t first = PMD_PAGES / 2;
+	char *src = self->space.src;
+
+	ASSERT_EQ(0, munmap(src, first * PAGE));
+	ASSERT_EQ(0, relocate(self->dst, src + first * PAGE, first, MUST));
+	expect_whole(_metadata, self->dst, first, first + 1);
+}
+
+TEST_F_TIMEOUT(apart, in_the_swap_cache, PATIENCE)
+{
+	char *src = self->space.src, *dst = self->dst + PAGE;
+	int pipes[2], i;
+
+	/* A reference keeps what is swapped out in the cache. */
+	ASSERT_EQ(0, pipe(pipes));
+	ASSERT_EQ(1, vmsplice(pipes[1], &(struct iovec) { src, 1 }, 1, 0));
+	for (i = 0; i < 100 && !all_pages(src, PMD_PAGES, PM_PRESENT | PM_SWAP, PM_SWAP); i++)
+		madvise(src, PMD, MADV_PAGEOUT);
+	ASSERT_EQ(0, relocate(dst, src, PMD_PAGES, MUST));
+	EXPECT_STREQ("", pages_differ(dst, PMD_PAGES, 1));
+	close(pipes[0]);
+	close(pipes[1]);
+	expect_whole(_metadata, dst, PMD_PAGES, 1);
+}
+
+TEST_F_TIMEOUT(apart, half_swapped_out, PATIENCE)
+{
+	char *src = self->space.src, *dst = self->dst + PAGE;
+
+	madvise(src, PMD / 2, MADV_PAGEOUT);
+	ASSERT_EQ(0, relocate(dst, src, PMD_PAGES, MUST));
+	expect_whole(_metadata, dst, PMD_PAGES, 1);
+}
+
+FIXTURE(calls)
+{
+	char *src;
+	char *dst;
+};
+
+FIXTURE_SETUP(calls)
+{
+	const char *missing = relocate_missing();
+
+	if (missing)
+		SKIP(return, "%s", missing);
+	self->src = map_alone(SOME);
+	self->dst = map_alone(SOME);
+	fill_pages(self->src, SOME, 1);
+}
+
+FIXTURE_TEARDOWN(calls)
+{
+	munmap(self->src, SOME * PAGE);
+	munmap(self->dst, SOME * PAGE);
+}
+
+TEST_F(calls, needs_maymove)
+{
+	EXPECT_EQ(-EINVAL, relocate(self->src, self->src, SOME, MREMAP_RELOCATE_ANON));
+	EXPECT_EQ(-EINVAL, relocate(self->src, self->src, SOME, MREMAP_MUST_RELOCATE_ANON));
+	EXPECT_STREQ("", pages_differ(self->src, SOME, 1));
+}
+
+/* In 6.12 these are looked at late. */
+TEST_F(calls, destination_is_no_place)
+{
+	EXPECT_EQ(-EINVAL, relocate(self->dst + 1, self->src, SOME, MUST));
+	EXPECT_EQ(-EINVAL, relocate(self->dst + 0x1ff001, self->src, SOME, MUST));
+	EXPECT_EQ(-EINVAL, relocate((void *)-PAGE, self->src, SOME, MUST));
+	EXPECT_EQ(-EINVAL, relocate(self->src + PAGE, self->src, SOME, MUST));
+	EXPECT_STREQ("", pages_differ(self->src, SOME, 1));
+}
+
+TEST_F(calls, what_stays_needs_nothing)
+{
+	EXPECT_EQ(0, relocate(self->src, self->src, SOME,
+			      MREMAP_MAYMOVE | MREMAP_MUST_RELOCATE_ANON));
+	EXPECT_STREQ("", pages_differ(self->src, SOME, 1));
+}
+
+TEST_F(calls, D18_others_must_not)
+{
+	struct space s;
+	char *shared = mmap(NULL, SOME * PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int zero = open("/dev/zero", O_RDWR | O_CLOEXEC);
+	char *private = mmap(NULL, SOME * PAGE, RW, MAP_PRIVATE, zero, 0);
+
+	fill_pages(shared, SOME, 1);
+	EXPECT_EQ(-EFAULT, relocate(self->dst, shared, SOME, MUST));
+	EXPECT_EQ(0, relocate(self->dst, shared, SOME, MAY));
+	ASSERT_NE(MAP_FAILED, private);
+	fill_pages(private, SOME, 1);
+	EXPECT_EQ(-EFAULT, relocate(self->dst, private, SOME, MUST));
+	EXPECT_EQ(0, relocate(self->dst, private, SOME, MAY));
+	ASSERT_EQ(0, space_open(&s, SOME, 0));
+	EXPECT_EQ(-EFAULT, relocate(self->dst, s.dst, SOME, MUST));
+	space_close(&s);
+}
+
+static void write_byte(void *addr)
+{
+	fill_pages(addr, 1, 1);
+}
+
+TEST_F(calls, A9_no_write_bit_is_gained)
+{
+	ASSERT_TRUE(catch_sigsegv());
+	ASSERT_EQ(0, mprotect(self->src, SOME * PAGE, PROT_READ));
+	ASSERT_EQ(0, relocate(self->dst, self->src, SOME, MUST));
+	EXPECT_FALSE(survives(write_byte, self->dst));
+	expect_whole(_metadata, self->dst, SOME, 1);
+	ASSERT_EQ(0, mprotect(self->dst, SOME * PAGE, PROT_NONE));
+	ASSERT_EQ(0, relocate(self->src, self->dst, SOME, MUST));
+	ASSERT_EQ(0, mprotect(self->src, SOME * PAGE, RW));
+	EXPECT_STREQ("", pages_differ(self->src, SOME, 1));
+}
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL	102
+#endif
+
+TEST_F(calls, A8_guards_go_along)
+{
+	ASSERT_TRUE(catch_sigsegv());
+	if (madvise(self->src + PAGE, PAGE, MADV_GUARD_INSTALL))
+		SKIP(return, "no MADV_GUARD_INSTALL in this kernel");
+	ASSERT_EQ(0, relocate(self->dst, self->src, SOME, MUST));
+	EXPECT_FALSE(survives(write_byte, self->dst + PAGE));
+	EXPECT_STREQ("", pages_differ(self->dst, 1, 1));
+	EXPECT_STREQ("", pages_differ(self->dst + 2 * PAGE, SOME - 2, 3));
+}
+
+TEST_F(calls, grows_while_it_moves)
+{
+	ASSERT_EQ(0, munmap(self->dst, SOME * PAGE));
+	EXPECT_EQ((long)self->dst, syscall(SYS_mremap, self->src, SOME * PAGE, 2 * SOME * PAGE,
+					   MUST, self->dst));
+	EXPECT_TRUE(is_vma(self->dst, 2 * SOME));
+	EXPECT_STREQ("", pages_differ(self->dst + SOME * PAGE, SOME, 0));
+	expect_whole(_metadata, self->dst, SOME, 1);
+	munmap(self->dst, 2 * SOME * PAGE);
+}
+
+/* Others lock the folios, take their entries away for a while, and look for them. */
+FIXTURE(busy)
+{
+	char *ends[2];
+};
+
+FIXTURE_VARIANT(busy)
+{
+	enum page_kind_id kind;
+};
+
+FIXTURE_VARIANT_ADD(busy, small) { KIND_SMALL };
+FIXTURE_VARIANT_ADD(busy, mthp) { KIND_MTHP };
+FIXTURE_VARIANT_ADD(busy, thp) { KIND_THP };
+
+FIXTURE_SETUP(busy)
+{
+	const char *missing = relocate_missing();
+	struct space s;
+
+	missing = missing ? missing : kind_missing(variant->kind);
+	missing = missing ? missing : swap_missing();
+	if (missing)
+		SKIP(return, "%s", missing);
+	ASSERT_EQ(0, space_open(&s, AREA, 0));
+	ASSERT_EQ(0, make_kind(&s, variant->kind, 0, AREA));
+	self->ends[0] = reserve(AREA + 1);
+	self->ends[1] = reserve(AREA + 1);
+	ASSERT_EQ(0, relocate(self->ends[0], s.src, AREA, MUST));
+	space_close(&s);
+}
+
+FIXTURE_TEARDOWN(busy)
+{
+	munmap(self->ends[0], (AREA + 1) * PAGE);
+	munmap(self->ends[1], (AREA + 1) * PAGE);
+}
+
+static void reclaim_once(struct rival *r)
+{
+	char **ends = r->arg;
+
+	r->hits += !madvise(ends[r->rounds & 1], AREA * PAGE, MADV_PAGEOUT);
+}
+
+static void compact_once(struct rival *r)
+{
+	r->hits += !write_text("/proc/sys/vm/compact_memory", "1");
+}
+
+/* GUP-fast, and no lock that the moves hold: through a pipe, page by page. */
+static void pin_once(struct rival *r)
+{
+	char **ends = r->arg, page[PAGE];
+	size_t i = r->rounds % AREA;
+	struct iovec iov = { ends[r->rounds & 1] + i * PAGE, PAGE };
+	static int fds[2];
+
+	if (!fds[1] && pipe(fds))
+		return;
+	if (vmsplice(fds[1], &iov, 1, SPLICE_F_NONBLOCK) == (ssize_t)PAGE) {
+		r->failed += read(fds[0], page, PAGE) != (ssize_t)PAGE;
+		r->hits++;
+	}
+}
+
+static void relocate_against(struct __test_metadata *_metadata, char **ends,
+			     void (*once)(struct rival *r))
+{
+	struct rival r = { .once = once, .arg = ends };
+	int i;
+
+	start(_metadata, &r);
+	for (i = 0; goes_on(&r, i, ROUNDS); i++) {
+		/* To another place in its page table each time. */
+		ASSERT_EQ(0, relocate(ends[1] + PAGE, ends[0], AREA, MUST));
+		ASSERT_EQ(0, relocate(ends[0], ends[1] + PAGE, AREA, MUST));
+	}
+	stop(_metadata, &r);
+	expect_whole(_metadata, ends[0], AREA, 1);
+}
+
+TEST_F_TIMEOUT(busy, D16_reclaim, PATIENCE)
+{
+	relocate_against(_metadata, self->ends, reclaim_once);
+}
+
+TEST_F_TIMEOUT(busy, D5_compaction, PATIENCE)
+{
+	relocate_against(_metadata, self->ends, compact_once);
+}
+
+TEST_F_TIMEOUT(busy, D2_references, PATIENCE)
+{
+	relocate_against(_metadata, self->ends, pin_once);
+}
+
+TEST_HARNESS_MAIN
