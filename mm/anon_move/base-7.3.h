@@ -49,10 +49,14 @@ static inline bool anon_move_slot_cached(softleaf_t entry)
 /* Has the slot no other entry than the one that pins it, and no folio? Both are in one word. */
 static inline bool anon_move_sole_entry(softleaf_t entry)
 {
+#ifdef CONFIG_SWAP
 	unsigned long slot = swap_table_get(__swap_entry_to_cluster(entry),
 					    swp_cluster_offset(entry));
 
 	return !swp_tb_is_folio(slot) && swp_tb_get_count(slot) == 1;
+#else
+	return false;
+#endif
 }
 
 /* That folio with a reference, or NULL while it enters or leaves the cache. */
