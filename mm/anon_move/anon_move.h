@@ -347,6 +347,7 @@ enum anon_move_stop anon_move_ptes(struct anon_move *am, struct anon_move_batch 
 void anon_move_wait(struct anon_move *am, enum anon_move_stop stop);
 
 /* large.c */
+pte_t anon_move_add_accesses(pte_t pte, pte_t other);
 unsigned int anon_move_take_large(struct anon_move *am, struct anon_move_batch *b,
 				  unsigned int i, struct folio *folio, struct page *page);
 enum anon_move_stop anon_move_split(struct anon_move *am);
@@ -368,6 +369,7 @@ enum anon_move_stop anon_move_check(struct anon_move *am);
 
 /* pmd.c */
 #ifdef CONFIG_TRANSPARENT_HUGEPAGE
+enum anon_move_stop anon_move_check_pmd_locked(const struct anon_move *am, pmd_t pmd);
 enum anon_move_stop anon_move_check_pmd(struct anon_move *am, const struct anon_move_batch *b);
 enum anon_move_stop anon_move_pmd(struct anon_move *am, struct anon_move_batch *b);
 #else

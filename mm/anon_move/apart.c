@@ -59,9 +59,8 @@ static struct window window_of(const struct anon_move *am, const struct folio *f
 static bool look_in_window(const struct anon_move *am, struct anon_move_batch *b,
 			   const struct window *w)
 {
-	pmd_t pmd;
+	pmd_t pmd = anon_move_look(am, b);
 
-	pmd = anon_move_look(am, b);
 	b->size = min(b->size, w->end - am->done);
 	return !pmd_none(pmd) && !anon_move_pmd_huge(pmd);
 }
@@ -142,10 +141,7 @@ static void take_present(struct anon_move *am, struct anon_move_batch *b, unsign
 		parts->first = i;
 		parts->pte = pte_mksoft_dirty(pte);
 	}
-	if (pte_dirty(pte))
-		parts->pte = pte_mkdirty(parts->pte);
-	if (pte_young(pte))
-		parts->pte = pte_mkyoung(parts->pte);
+	parts->pte = anon_move_add_accesses(parts->pte, pte);
 	__set_bit(i, parts->taken);
 }
 
@@ -183,8 +179,6 @@ static void move_entries(struct anon_move *am, struct anon_move_batch *b)
 	struct parts parts;
 
 	flush_tlb_batched_pending(am->req->mm);
-	b->max = b->size >> PAGE_SHIFT;
-	b->nr = b->max;
 	take_parts(am, b, &parts);
 	if (bitmap_empty(parts.taken, b->max))
 		return;
@@ -202,11 +196,13 @@ static bool map_source(struct anon_move *am, struct anon_move_batch *b)
 	return b->src_pte;
 }
 
-/* Neither table can go away: that takes the mmap_lock. */
+/* Neither table can go away: that takes the mmap_lock. All of it is looked at in any case. */
 static void move_in_tables(struct anon_move *am, struct anon_move_batch *b)
 {
 	pmd_t pmd;
 
+	b->max = b->size >> PAGE_SHIFT;
+	b->nr = b->max;
 	anon_move_batch_begin(am, b);
 	b->dst_pte = pte_offset_map_rw_nolock(am->req->mm, b->dst_pmd, b->dst, &pmd, &b->dst_ptl);
 	if (!WARN_ON_ONCE(!b->dst_pte)) {
@@ -228,14 +224,14 @@ static void move_parts(struct anon_move *am, const struct window *w)
 {
 	struct anon_move_batch b __uninitialized;
 
-	for (am->done = w->start; am->done < w->end; am->done += b.size) {
-		const unsigned long done = am->done;
-
+	am->done = w->start;
+	while (am->done < w->end) {
 		/* What has become a table since they were made has nothing of the folio. */
 		if (look_in_window(am, &b, w) && b.dst_pmd &&
 		    !pmd_none(pmdp_get_lockless(b.dst_pmd)))
 			move_in_tables(am, &b);
-		am->done = done;
+		else
+			am->done += b.size;
 	}
 }
 

@@ -196,18 +196,10 @@ static enum anon_move_stop check_table(struct check *c, const struct anon_move_b
 #ifdef CONFIG_TRANSPARENT_HUGEPAGE
 static enum anon_move_stop check_huge_locked(struct check *c, pmd_t pmd)
 {
-	enum anon_move_stop stop;
+	enum anon_move_stop stop = anon_move_check_pmd_locked(c->am, pmd);
 
-	if (pmd_is_migration_entry(pmd))
-		return ANON_MOVE_MIGRATING;
-	if (pmd_is_device_private_entry(pmd))
-		return ANON_MOVE_MARKER;
-	if (!pmd_trans_huge(pmd))
-		return ANON_MOVE_RACED;
-	if (is_huge_zero_pmd(pmd))
-		return ANON_MOVE_DONE;
-	stop = anon_move_check_folio(pmd_folio(pmd), pmd_page(pmd));
-	return stop ? check_shared(c, pmd_folio(pmd), pmd_page(pmd)) : ANON_MOVE_DONE;
+	return stop == ANON_MOVE_SHARED ?
+		check_shared(c, pmd_folio(pmd), pmd_page(pmd)) : stop;
 }
 
 /* Where the range begins or ends within it, the entries are looked at one by one. */
@@ -270,10 +262,9 @@ static enum anon_move_stop check_step(struct check *c)
 {
 	struct anon_move *am = c->am;
 	struct anon_move_batch b __uninitialized;
+	pmd_t pmd = anon_move_look(am, &b);
 	enum anon_move_stop stop;
-	pmd_t pmd;
 
-	pmd = anon_move_look(am, &b);
 	if (pmd_none(pmd)) {
 		am->done += b.size;
 		return ANON_MOVE_DONE;

@@ -32,16 +32,29 @@ static pte_t comparable(pte_t pte)
 	return pte_clear_soft_dirty(pte_mkold(pte_mkclean(pte)));
 }
 
+/**
+ * anon_move_add_accesses() - the entry that stands for two of one folio
+ * @pte: one of them
+ * @other: the other one, which the CPU may have set bits of
+ *
+ * Return: @pte, dirty and accessed if either is.
+ */
+pte_t anon_move_add_accesses(pte_t pte, pte_t other)
+{
+	if (pte_dirty(other))
+		pte = pte_mkdirty(pte);
+	if (pte_young(other))
+		pte = pte_mkyoung(pte);
+	return pte;
+}
+
 /* False for another page, or if uffd-wp differs. Else @b->large_pte takes up dirty and accessed. */
 static noinline bool add_entry(struct anon_move_batch *b, pte_t pte, pte_t expected)
 {
 	if (!pte_present(pte) || !pte_same(comparable(pte), comparable(expected)))
 		return false;
 	b->large_differs = true;
-	if (pte_dirty(pte))
-		b->large_pte = pte_mkdirty(b->large_pte);
-	if (pte_young(pte))
-		b->large_pte = pte_mkyoung(b->large_pte);
+	b->large_pte = anon_move_add_accesses(b->large_pte, pte);
 	return true;
 }
 

@@ -25,14 +25,21 @@ static pmd_t make_moved_pmd(pmd_t pmd, const struct anon_move *am)
 	return pmd_mkwrite(pmd, am->dst_vma);
 }
 
-/*
- * What becomes of the PMD, checked under its lock: nothing else keeps the folio
- * alive. A shared or pinned THP stays huge (V8). Of any other the PMD may be
+/**
+ * anon_move_check_pmd_locked() - may what a PMD maps move?
+ * @am: the move
+ * @pmd: the source PMD, which was seen huge or migrating
+ *
+ * A shared or pinned THP stays huge (V8). Of any other the PMD may be
  * split, in the expectation that some of it moves; a page that is locked then,
  * or was pinned meanwhile, stays all the same. The folio is split only when a
  * batch comes to it. A migrating one may be either when it is back.
+ *
+ * Context: the lock of the PMD: nothing else keeps the folio alive.
+ * Return: %ANON_MOVE_DONE, or %ANON_MOVE_MIGRATING, %ANON_MOVE_MARKER, %ANON_MOVE_RACED,
+ *	   %ANON_MOVE_SHARED or %ANON_MOVE_PINNED.
  */
-static enum anon_move_stop check_pmd(const struct anon_move *am, pmd_t pmd)
+enum anon_move_stop anon_move_check_pmd_locked(const struct anon_move *am, pmd_t pmd)
 {
 	enum anon_move_stop stop;
 
@@ -63,7 +70,7 @@ static enum anon_move_stop check_pmd(const struct anon_move *am, pmd_t pmd)
 enum anon_move_stop anon_move_check_pmd(struct anon_move *am, const struct anon_move_batch *b)
 {
 	spinlock_t *ptl = pmd_lock(am->req->mm, b->src_pmd);
-	enum anon_move_stop stop = check_pmd(am, *b->src_pmd);
+	enum anon_move_stop stop = anon_move_check_pmd_locked(am, *b->src_pmd);
 
 	spin_unlock(ptl);
 	return stop;
@@ -98,7 +105,7 @@ static enum anon_move_stop move_pmd_locked(struct anon_move *am, struct anon_mov
 
 	if (anon_move_should_fail() || !pmd_none(*b->dst_pmd))
 		return ANON_MOVE_RACED;
-	stop = check_pmd(am, pmd);
+	stop = anon_move_check_pmd_locked(am, pmd);
 	/* Nothing about the huge zero page depends on where it is mapped: no lock (R2, R16). */
 	if (!stop && !zero)
 		stop = anon_move_lock(am, pmd_folio(pmd));

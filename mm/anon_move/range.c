@@ -84,7 +84,7 @@ static pmd_t pmd_or_none(pmd_t *pmd)
  * huge page that is being put back, both under this lock; what a collapse takes
  * away without it, it does with the VMA write-locked (O15).
  */
-static pmd_t settled_pmd(struct mm_struct *mm, pmd_t *pmdp)
+static __always_inline pmd_t settled_pmd(struct mm_struct *mm, pmd_t *pmdp)
 {
 	pmd_t pmd = pmd_or_none(pmdp);
 	spinlock_t *ptl; /* of @pmdp */
@@ -107,7 +107,8 @@ static void pass_holes(struct anon_move *am, unsigned long size)
  * Nothing seems to be mapped in the source for @b->size bytes. That makes no page
  * table for the destination (O4), but an occupied destination is still an error.
  */
-static enum anon_move_stop step_hole(struct anon_move *am, struct anon_move_batch *b)
+static __always_inline enum anon_move_stop step_hole(struct anon_move *am,
+						     struct anon_move_batch *b)
 {
 	struct mm_struct *mm = am->req->mm;
 	long nr = b->size >> PAGE_SHIFT;

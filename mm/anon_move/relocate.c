@@ -121,7 +121,7 @@ static bool must(const struct anon_move_remap *remap)
  * the first.
  *
  * Context: the mmap_lock write-locked; sleeps. VMAs of the source are write-locked.
- * Return: 0, or -EFAULT.
+ * Return: 0, -EFAULT, or what un-merging pages that KSM has merged failed with.
  */
 int anon_move_check_remap(const struct anon_move_remap *remap)
 {
@@ -214,8 +214,8 @@ free_vma:
  * Context: the mmap_lock and the source write-locked; sleeps. The new VMA is
  *	    write-locked.
  * Return: the VMA, for anon_move_relocate(); NULL if copy_vma() is to make one, as
- *	   nothing is relocated; ERR_PTR(-ENOMEM), or ERR_PTR(-EFAULT) if it must be
- *	   and can't.
+ *	   nothing is relocated; ERR_PTR(-ENOMEM), or what anon_move_check_remap()
+ *	   returns if it must be and can't.
  */
 struct vm_area_struct *anon_move_copy_vma(struct vm_area_struct **vmap,
 					  struct anon_move_remap *remap)

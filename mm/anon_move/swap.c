@@ -37,6 +37,13 @@ enum anon_move_stop anon_move_check_swap(const struct anon_move *am, pte_t pte)
 	return stop == ANON_MOVE_MARKER && goes_along(am, entry) ? ANON_MOVE_DONE : stop;
 }
 
+static __always_inline void move_entry(struct anon_move *am, struct anon_move_batch *b,
+				       unsigned int i, pte_t pte)
+{
+	pte_clear(am->req->mm, anon_move_src(b, i), b->src_pte + i);
+	set_pte_at(am->req->mm, anon_move_dst(b, i), b->dst_pte + i, pte);
+}
+
 /**
  * anon_move_swapped() - move a swap entry, whatever folio its slot has
  * @am: the move
@@ -49,15 +56,12 @@ enum anon_move_stop anon_move_check_swap(const struct anon_move *am, pte_t pte)
 __always_inline void anon_move_swapped(struct anon_move *am, struct anon_move_batch *b,
 				       unsigned int i, pte_t pte)
 {
-	struct mm_struct *mm = am->req->mm;
-
 	pte = pte_swp_mksoft_dirty(pte);
 	if (am->uffd == ANON_MOVE_UFFD_ARM)
 		pte = pte_swp_mkuffd(pte);
 	else if (am->uffd == ANON_MOVE_UFFD_CLEAR)
 		pte = pte_swp_clear_uffd(pte);
-	pte_clear(mm, anon_move_src(b, i), b->src_pte + i);
-	set_pte_at(mm, anon_move_dst(b, i), b->dst_pte + i, pte);
+	move_entry(am, b, i, pte);
 	anon_move_count(ANON_MOVE_MOVED_SWAP, 1);
 }
 
@@ -69,11 +73,13 @@ static __always_inline void move_swapped(struct anon_move *am, struct anon_move_
 	b->staging->moved[i] = __pte(0);
 }
 
-static unsigned int move_marker(struct anon_move *am, struct anon_move_batch *b,
-				unsigned int i, pte_t pte)
+/* What is no swap entry that may move. Out of the way of those that may. */
+static noinline unsigned int move_other(struct anon_move *am, struct anon_move_batch *b,
+					unsigned int i, pte_t pte, enum anon_move_stop stop)
 {
-	pte_clear(am->req->mm, anon_move_src(b, i), b->src_pte + i);
-	set_pte_at(am->req->mm, anon_move_dst(b, i), b->dst_pte + i, pte);
+	if (stop != ANON_MOVE_MARKER || !goes_along(am, softleaf_from_pte(pte)))
+		return anon_move_end(b, stop);
+	move_entry(am, b, i, pte);
 	b->staging->moved[i] = __pte(0);
 	return 1;
 }
@@ -184,8 +190,7 @@ unsigned int anon_move_swap(struct anon_move *am, struct anon_move_batch *b,
 	enum anon_move_stop stop = check_swap(pte, entry);
 
 	if (unlikely(stop))
-		return stop == ANON_MOVE_MARKER && goes_along(am, entry) ?
-			move_marker(am, b, i, pte) : anon_move_end(b, stop);
+		return move_other(am, b, i, pte, stop);
 	if (anon_move_slot_cached(entry))
 		return move_in_cache(am, b, i, entry);
 	move_swapped(am, b, i, pte);

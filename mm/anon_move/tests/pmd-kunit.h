@@ -10,18 +10,18 @@ static void what_was_zapped_raced(struct kunit *test)
 {
 	struct made_up *m = test->priv;
 
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_RACED, check_pmd(&m->am, __pmd(0)));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_RACED, anon_move_check_pmd_locked(&m->am, __pmd(0)));
 }
 
 static void R14_a_migrating_pmd_is_no_page(struct kunit *test)
 {
 	struct made_up *m = test->priv;
+	pmd_t migrating = swp_entry_to_pmd(make_readable_exclusive_migration_entry(512));
 
 	if (!IS_ENABLED(CONFIG_ARCH_ENABLE_THP_MIGRATION))
 		kunit_skip(test, "huge PMDs don't migrate here");
 	KUNIT_EXPECT_EQ(test, ANON_MOVE_MIGRATING,
-			check_pmd(&m->am,
-				  swp_entry_to_pmd(make_readable_exclusive_migration_entry(512))));
+			anon_move_check_pmd_locked(&m->am, migrating));
 }
 
 static void a_thp_is_checked_by_page_and_pins(struct kunit *test)
@@ -30,16 +30,16 @@ static void a_thp_is_checked_by_page_and_pins(struct kunit *test)
 	struct folio *folio = made_up_folio(test, HPAGE_PMD_ORDER);
 	pmd_t pmd = folio_mk_pmd(folio, m->src_vma.vm_page_prot);
 
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_DONE, check_pmd(&m->am, pmd));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_DONE, anon_move_check_pmd_locked(&m->am, pmd));
 	atomic_inc(&folio->_pincount);
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_PINNED, check_pmd(&m->am, pmd));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_PINNED, anon_move_check_pmd_locked(&m->am, pmd));
 	m->req.flags = ANON_MOVE_WHOLE_MAPPING;
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_DONE, check_pmd(&m->am, pmd));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_DONE, anon_move_check_pmd_locked(&m->am, pmd));
 	m->req.flags = 0;
 	clear_bit(PG_anon_exclusive, anon_move_page_flags(&folio->page));
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_SHARED, check_pmd(&m->am, pmd));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_SHARED, anon_move_check_pmd_locked(&m->am, pmd));
 	atomic_dec(&folio->_pincount);
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_SHARED, check_pmd(&m->am, pmd));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_SHARED, anon_move_check_pmd_locked(&m->am, pmd));
 }
 
 static void a_stop_leaves_both_pmds(struct kunit *test)

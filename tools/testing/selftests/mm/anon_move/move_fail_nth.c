@@ -99,6 +99,16 @@ static const char *injection_missing(void)
 	return NULL;
 }
 
+/* The file is open before anything is made to fail, so that nothing but the move can. */
+static int sweep_open(struct sweep *w, enum page_kind_id kind, size_t pages, size_t dst)
+{
+	w->kind = kind;
+	w->pages = pages;
+	w->dst = (char *)FAR + dst * PAGE;
+	w->nth_fd = open(NTH_FILE, O_RDWR | O_CLOEXEC);
+	return w->nth_fd < 0 ? -1 : 0;
+}
+
 FIXTURE_SETUP(fail_nth)
 {
 	struct sweep *w = &self->sweep;
@@ -109,12 +119,8 @@ FIXTURE_SETUP(fail_nth)
 	missing = missing ? missing : kind_missing(variant->kind);
 	if (missing)
 		SKIP(return, "%s: %s", page_kinds[variant->kind].name, missing);
-	w->kind = variant->kind;
-	w->pages = variant->pages;
-	w->dst = (char *)FAR + variant->dst * PAGE;
 	w->mode = variant->mode;
-	w->nth_fd = open(NTH_FILE, O_RDWR | O_CLOEXEC);
-	ASSERT_LE(0, w->nth_fd);
+	ASSERT_EQ(0, sweep_open(w, variant->kind, variant->pages, variant->dst));
 }
 
 FIXTURE_TEARDOWN(fail_nth)
@@ -144,17 +150,27 @@ static void prepare(struct __test_metadata *_metadata, struct sweep *w)
 	ASSERT_EQ(0, look(w->space.src, w->pages, w->before));
 }
 
-/* The file is open already, so that nothing but the move can fail. */
-static bool move_failing(struct sweep *w, unsigned int nth, struct moved *moved)
+static bool arm(const struct sweep *w, unsigned int nth)
+{
+	return dprintf(w->nth_fd, "%u", nth) > 0;
+}
+
+/* Was something made to fail since? Nothing is any more. */
+static bool has_failed(const struct sweep *w)
 {
 	char left[16] = "";
 
-	if (dprintf(w->nth_fd, "%u", nth) < 0)
-		return false;
-	*moved = move_pages_of(w->space.uffd, w->dst, w->space.src, w->pages * PAGE, w->mode);
 	if (pread(w->nth_fd, left, sizeof(left) - 1, 0) < 0 || pwrite(w->nth_fd, "0", 1, 0) < 0)
 		return false;
 	return atoi(left) == 0;
+}
+
+static bool move_failing(struct sweep *w, unsigned int nth, struct moved *moved)
+{
+	if (!arm(w, nth))
+		return false;
+	*moved = move_pages_of(w->space.uffd, w->dst, w->space.src, w->pages * PAGE, w->mode);
+	return has_failed(w);
 }
 
 /* How many pages have moved, by what the call says, which must be documented. */
@@ -283,11 +299,7 @@ FIXTURE_SETUP(relocate_nth)
 	missing = missing ? missing : kind_missing(variant->kind);
 	if (missing)
 		SKIP(return, "%s: %s", page_kinds[variant->kind].name, missing);
-	w->kind = variant->kind;
-	w->pages = variant->pages;
-	w->dst = (char *)FAR + variant->dst * PAGE;
-	w->nth_fd = open(NTH_FILE, O_RDWR | O_CLOEXEC);
-	ASSERT_LE(0, w->nth_fd);
+	ASSERT_EQ(0, sweep_open(w, variant->kind, variant->pages, variant->dst));
 }
 
 FIXTURE_TEARDOWN(relocate_nth)
@@ -300,16 +312,13 @@ static bool relocate_failing(struct sweep *w, unsigned int nth, int *err)
 {
 	const int flags = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_MUST_RELOCATE_ANON;
 	const size_t len = w->pages * PAGE;
-	char left[16] = "";
 
-	if (dprintf(w->nth_fd, "%u", nth) < 0)
+	if (!arm(w, nth))
 		return false;
 	*err = 0;
 	if (syscall(SYS_mremap, w->space.src, len, len, flags, w->dst) != (long)w->dst)
 		*err = errno;
-	if (pread(w->nth_fd, left, sizeof(left) - 1, 0) < 0 || pwrite(w->nth_fd, "0", 1, 0) < 0)
-		return false;
-	return atoi(left) == 0;
+	return has_failed(w);
 }
 
 /* All pages are at one of both ends, whatever failed. */
