@@ -404,7 +404,16 @@ static inline void anon_move_count_obstacle(enum anon_move_stop stop)
 {
 	this_cpu_inc(anon_move_stats.obstacle[stop]);
 }
+
+extern bool anon_move_relocate_always;
+
+/* Whole workloads can be tried so, without a change to the programs. */
+static inline bool anon_move_relocates_unasked(void)
+{
+	return READ_ONCE(anon_move_relocate_always);
+}
 #else
+static inline bool anon_move_relocates_unasked(void) { return false; }
 static inline void anon_move_count(enum anon_move_counter counter, unsigned long n) { }
 static inline void anon_move_count_stop(enum anon_move_stop stop) { }
 static inline void anon_move_count_obstacle(enum anon_move_stop stop) { }

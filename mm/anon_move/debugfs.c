@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * /sys/kernel/debug/anon_move: the counters, the switch between the two movers, fault injection.
+ * /sys/kernel/debug/anon_move: the counters, the switch between the two movers, the one to
+ * relocate all that mremap() moves, fault injection.
  */
 
 #include <linux/debugfs.h>
@@ -12,6 +13,7 @@
 
 #ifdef CONFIG_ANON_MOVE_STATS
 DEFINE_PER_CPU(struct anon_move_stats, anon_move_stats);
+bool anon_move_relocate_always;
 
 static const char * const counter_names[ANON_MOVE_NR_COUNTERS] = {
 	[ANON_MOVE_CALLS]	= "calls",
@@ -121,6 +123,7 @@ static int __init anon_move_debugfs_init(void)
 
 #ifdef CONFIG_ANON_MOVE_STATS
 	debugfs_create_file("stats", 0444, dir, NULL, &stats_fops);
+	debugfs_create_bool("relocate_always", 0644, dir, &anon_move_relocate_always);
 #endif
 #ifdef CONFIG_ANON_MOVE_COMPARE
 	debugfs_create_file("engine", 0644, dir, NULL, &engine_fops);

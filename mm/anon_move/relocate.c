@@ -101,8 +101,10 @@ static int check_pages(struct vm_area_struct *vma, const struct anon_move_remap 
 static int check_mapping(struct vm_area_struct *vma, const struct anon_move_remap *remap,
 			 const struct anon_move_remap *call)
 {
-	if (!relocatable(vma))
+	if (!relocatable(vma)) {
+		anon_move_count_obstacle(ANON_MOVE_VMA);
 		return -EFAULT;
+	}
 	if (!vma->anon_vma || goes_home(vma, remap, call))
 		return 1;
 	return check_pages(vma, remap);
@@ -225,7 +227,7 @@ struct vm_area_struct *anon_move_copy_vma(struct vm_area_struct **vmap,
 	int error;
 
 	remap->relocates = false;
-	if (!(remap->flags & ANON_MOVE_RELOCATE_FLAGS))
+	if (!(remap->flags & ANON_MOVE_RELOCATE_FLAGS) && !anon_move_relocates_unasked())
 		return NULL;
 	error = check_mapping(vma, remap, NULL);
 	if (error)
