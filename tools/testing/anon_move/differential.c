@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Differential test: random UFFDIO_MOVE calls must come out the same on both engines. */
+/*
+ * Differential test: random UFFDIO_MOVE calls must come out the same on both engines, and
+ * random mremap() calls with MREMAP_RELOCATE_ANON and without.
+ */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +20,7 @@
 #include "differential.h"
 
 #define ENGINE_FILE	"/sys/kernel/debug/anon_move/engine"
+#define STATS_FILE	"/sys/kernel/debug/anon_move/stats"
 #define BLOCK_CALLS	100	/* on one engine before the other: switching patches the kernel */
 #define CALL_SECONDS	20	/* a call still in the kernel after that hangs */
 #define ENOUGH_CALLS	2000	/* that must show every intended difference and kind */
@@ -29,6 +33,7 @@ static struct {
 	unsigned int calls;
 	bool only;
 	bool self;
+	bool by_mremap;
 } options = { .seed = 1, .calls = 3000 };
 
 static unsigned int verdicts[NOT_COMPARABLE + 1];
@@ -52,7 +57,7 @@ static void write_file(const char *path, const char *text, const char *advice)
 
 static void choose_engine(enum engine engine)
 {
-	if (!options.self)
+	if (!options.self && !options.by_mremap)
 		write_file(ENGINE_FILE, engine == OURS ? "anon_move" : "base",
 			   "run it on a kernel with CONFIG_ANON_MOVE_COMPARE, or with --self");
 }
@@ -106,21 +111,29 @@ static void open_foreign_uffd(void)
 		die("userfaultfd", "the kernel must have UFFDIO_MOVE");
 }
 
-static void run_call(unsigned int number, struct outcome *out)
+static void plan_this(struct plan *plan, unsigned int number)
+{
+	plan->by_mremap = options.by_mremap;
+	plan->seed = options.seed;
+	plan_call(plan, number);
+}
+
+/* The base's mover or ours; without MREMAP_RELOCATE_ANON or with it. */
+static void run_call(unsigned int number, enum engine engine, struct outcome *out)
 {
 	static struct plan plan;
 	int status;
 	pid_t pid;
 
 	memset(out, 0, sizeof(*out));
-	plan_call(&plan, options.seed, number);
+	plan_this(&plan, number);
 	fflush(stdout);
 	pid = fork();
 	if (pid < 0)
 		die("fork", "is memory short?");
 	if (!pid) {
 		alarm(CALL_SECONDS);
-		run_plan(&plan, out, foreign_fd);
+		run_plan(&plan, out, foreign_fd, engine == OURS && !options.self);
 		_exit(0);
 	}
 	waitpid(pid, &status, 0);
@@ -137,7 +150,7 @@ static void run_block(unsigned int first, unsigned int count)
 	for (engine = BASE; engine <= OURS; engine++) {
 		choose_engine(engine);
 		for (i = 0; i < count; i++)
-			run_call(first + i, &outcomes[engine][i]);
+			run_call(first + i, engine, &outcomes[engine][i]);
 	}
 }
 
@@ -152,15 +165,15 @@ static bool judge_block(unsigned int first, unsigned int count)
 		const struct outcome *base = &outcomes[BASE][i], *ours = &outcomes[OURS][i];
 		enum verdict verdict;
 
-		plan_call(&plan, options.seed, first + i);
+		plan_this(&plan, first + i);
 		verdict = compare_outcomes(&plan, base, ours);
 		verdicts[verdict]++;
 		good = good && verdict != DIFFERENT;
 		if (verdict == DIFFERENT || options.only) {
 			print_plan(&plan);
 			explain_outcomes(&plan, base, ours);
-			printf("#   again: differential --seed %llu --only %u\n", options.seed,
-			       first + i);
+			printf("#   again: differential%s --seed %llu --only %u\n",
+			       options.by_mremap ? " --mremap" : "", options.seed, first + i);
 		}
 	}
 	return good;
@@ -195,12 +208,38 @@ static bool report_comparable(unsigned int test)
 	return good;
 }
 
+/* As the engine counts them. */
+static unsigned long count_relocated(void)
+{
+	FILE *stats = fopen(STATS_FILE, "r");
+	unsigned long value, relocated = 0;
+	char key[64];
+
+	if (!stats)
+		die(STATS_FILE, "run it on a kernel with CONFIG_ANON_MOVE_STATS");
+	while (fscanf(stats, "%63s %lu", key, &value) == 2)
+		if (!strcmp(key, "relocate_done"))
+			relocated = value;
+	fclose(stats);
+	return relocated;
+}
+
+static bool report_relocated(unsigned int test, unsigned long relocated)
+{
+	bool good = relocated * 10 >= options.calls;
+
+	printf("%sok %u - at least a tenth of the calls relocated: %lu\n", good ? "" : "not ", test,
+	       relocated);
+	return good;
+}
+
 static const char usage[] =
-	"usage: differential [--seed N] [--calls N] [--only CALL] [--self]\n"
+	"usage: differential [--seed N] [--calls N] [--only CALL] [--self] [--mremap]\n"
 	"  --seed N     another sequence of calls (1)\n"
 	"  --calls N    how many (3000)\n"
 	"  --only CALL  just that one of the sequence, and tell all about it\n"
-	"  --self       the engine in use against itself: is the test repeatable?\n";
+	"  --self       the engine in use against itself: is the test repeatable?\n"
+	"  --mremap     mremap(), by itself and with MREMAP_RELOCATE_ANON, not UFFDIO_MOVE\n";
 
 static unsigned int number_of(const char *text)
 {
@@ -223,6 +262,7 @@ static void parse_options(int argc, char **argv)
 		{ "calls", required_argument, NULL, 'c' },
 		{ "only", required_argument, NULL, 'o' },
 		{ "self", no_argument, NULL, 'x' },
+		{ "mremap", no_argument, NULL, 'm' },
 		{ "help", no_argument, NULL, 'h' },
 		{ },
 	};
@@ -243,6 +283,9 @@ static void parse_options(int argc, char **argv)
 		case 'x':
 			options.self = true;
 			break;
+		case 'm':
+			options.by_mremap = true;
+			break;
 		case 'h':
 			fputs(usage, stdout);
 			exit(0);
@@ -257,14 +300,27 @@ static void parse_options(int argc, char **argv)
 	}
 }
 
+/* Of a sequence that is long enough, what it must have met. Returns how many tests failed. */
+static unsigned int report_full(unsigned int test, unsigned long relocated)
+{
+	unsigned int failed = report_intended(test, options.by_mremap);
+
+	test += INTENDED_ROWS(options.by_mremap);
+	failed += report_kinds(test++, options.by_mremap);
+	if (options.by_mremap)
+		failed += !report_relocated(test, relocated);
+	return failed;
+}
+
 int main(int argc, char **argv)
 {
 	size_t bytes = BLOCK_CALLS * sizeof(*outcomes[0]);
-	unsigned int test = 1, blocks, failed;
-	bool full;
+	unsigned int test = 1, blocks, failed, more = 0;
+	unsigned long relocated;
 
 	parse_options(argc, argv);
-	full = !options.self && options.calls >= ENOUGH_CALLS;
+	if (!options.self && options.calls >= ENOUGH_CALLS)
+		more = INTENDED_ROWS(options.by_mremap) + 1 + options.by_mremap;
 	need_swap();
 	settle_machine();
 	open_foreign_uffd();
@@ -274,12 +330,11 @@ int main(int argc, char **argv)
 		die("mmap", "is memory short?");
 	outcomes[OURS] = outcomes[BASE] + BLOCK_CALLS;
 	blocks = (options.calls + BLOCK_CALLS - 1) / BLOCK_CALLS;
-	printf("TAP version 13\n1..%u\n", blocks + 1 + (full ? INTENDED_ROWS + 1 : 0));
+	relocated = options.by_mremap ? count_relocated() : 0;
+	printf("TAP version 13\n1..%u\n", blocks + 1 + more);
 	failed = run_blocks(&test);
 	failed += !report_comparable(test++);
-	if (full) {
-		failed += report_intended(test);
-		failed += report_kinds(test + INTENDED_ROWS);
-	}
+	if (more)
+		failed += report_full(test, options.by_mremap ? count_relocated() - relocated : 0);
 	return failed ? 1 : 0;
 }

@@ -61,8 +61,9 @@ enum side { SRC, DST };
 /* Indices for the fields of struct uffdio_move that go in. */
 enum arg { ARG_DST, ARG_SRC, ARG_LEN, ARG_MODE, NR_ARGS };
 
-/* One call and the memory it meets; a function of seed and number alone. */
+/* One call and the memory it meets; a function of door, seed and number alone. */
 struct plan {
+	bool by_mremap;			/* not UFFDIO_MOVE */
 	__u64 seed;
 	__u64 random;			/* state of the generator */
 	unsigned int number;
@@ -112,7 +113,8 @@ struct outcome {
 	__u64 content[WORLD_PAGES];	/* afterwards */
 };
 
-#define INTENDED_ROWS	7	/* results that report_intended() prints */
+/* Results that report_intended() prints. */
+#define INTENDED_ROWS(by_mremap)	((by_mremap) ? 1 : 7)
 
 enum verdict { ALIKE, INTENDED, DIFFERENT, NOT_COMPARABLE };
 
@@ -128,7 +130,7 @@ static inline bool has_twist(const struct plan *plan, enum twist twist)
 
 /* differential_plan.c */
 struct span vma_of(const struct plan *plan, enum side side);
-void plan_call(struct plan *plan, __u64 seed, unsigned int number);
+void plan_call(struct plan *plan, unsigned int number);
 void print_plan(const struct plan *plan);
 
 /* differential_kinds.c */
@@ -142,14 +144,14 @@ void fail(const char *what);
 void advise(int first, int count, int advice, const char *what);
 __u64 read_state(int page);
 __u64 read_frame(int page);
-void run_plan(const struct plan *call, struct outcome *out, int foreign_fd);
+void run_plan(const struct plan *call, struct outcome *out, int foreign_fd, bool ours);
 
 /* differential_compare.c */
 enum verdict compare_outcomes(const struct plan *plan, const struct outcome *base,
 			      const struct outcome *ours);
 void explain_outcomes(const struct plan *plan, const struct outcome *base,
 		      const struct outcome *ours);
-unsigned int report_intended(unsigned int test);
-unsigned int report_kinds(unsigned int test);
+unsigned int report_intended(unsigned int test, bool by_mremap);
+unsigned int report_kinds(unsigned int test, bool by_mremap);
 
 #endif /* DIFFERENTIAL_H */

@@ -98,6 +98,12 @@ static bool huge_zero_dirtied(const struct comparison *c, int page)
 	return c->plan->kind[c->from[page]] == HUGE_ZERO && c->ours->after[page] & PM_SOFT_DIRTY;
 }
 
+/* mremap() by itself marks just what it moves by single entries. */
+static bool relocated_is_dirty(const struct comparison *c, int page)
+{
+	return c->ours->after[page] & PM_SOFT_DIRTY;
+}
+
 static bool wp_follows_vma(const struct comparison *c, int page)
 {
 	bool was_wp = c->ours->before[c->from[page]] & PM_UFFD_WP;
@@ -125,18 +131,21 @@ static struct page_row {
 	const char *id;
 	const char *reason;
 	__u64 bits;
+	bool by_mremap;
 	bool moved;
 	bool (*meant)(const struct comparison *c, int page);
 	unsigned int seen;
 } page_rows[] = {
-	{ "O3", "a zero page that moved is soft-dirty", PM_SOFT_DIRTY, true,
+	{ "O3", "a zero page that moved is soft-dirty", PM_SOFT_DIRTY, false, true,
 	  small_zero_dirtied, 0 },
-	{ "R12", "a huge zero page that moved is soft-dirty", PM_SOFT_DIRTY, true,
+	{ "R12", "a huge zero page that moved is soft-dirty", PM_SOFT_DIRTY, false, true,
 	  huge_zero_dirtied, 0 },
 	{ "R18", "write-protection is kept just where the destination is registered for it",
-	  PM_UFFD_WP, true, wp_follows_vma, 0 },
-	{ "O17", "a huge page of which nothing moves is not split", HUGE_BITS, false,
+	  PM_UFFD_WP, false, true, wp_follows_vma, 0 },
+	{ "O17", "a huge page of which nothing moves is not split", HUGE_BITS, false, false,
 	  stays_huge, 0 },
+	{ "RELOCATE", "what is relocated is soft-dirty", PM_SOFT_DIRTY, true, true,
+	  relocated_is_dirty, 0 },
 };
 
 /* What every engine has to keep to: errno and .move tell the same. */
@@ -152,20 +161,32 @@ static bool outcome_is_sound(const struct plan *plan, const struct outcome *out)
 	return out->move == -out->error;
 }
 
-/* Moves page after page on paper: ranges may overlap, and a page may be carried along. */
+static int world_page(__u64 addr)
+{
+	__s64 page = ((__s64)addr - (__s64)WORLD_START) / (__s64)PAGE_BYTES;
+
+	return page >= 0 && page < WORLD_PAGES ? page : NOWHERE;
+}
+
+/*
+ * Moves page after page on paper: ranges may overlap, and a page may be carried along.
+ * mremap() replaces what was there, by a hole too, passes over gaps, and can leave the
+ * world.
+ */
 static void trace_pages(const struct plan *plan, const struct outcome *out, int *from)
 {
-	int src = ((__s64)plan->args[ARG_SRC] - (__s64)WORLD_START) / (__s64)PAGE_BYTES;
-	int dst = ((__s64)plan->args[ARG_DST] - (__s64)WORLD_START) / (__s64)PAGE_BYTES;
-	int page, moved = pages_moved(out);
+	int page, src, dst, moved = pages_moved(out);
 
 	for (page = 0; page < WORLD_PAGES; page++)
 		from[page] = out->before[page] & PM_MAPPED ? page : NOWHERE;
 	for (page = 0; page < moved; page++) {
-		if (from[src + page] == NOWHERE)
+		src = world_page(plan->args[ARG_SRC] + page * PAGE_BYTES);
+		dst = world_page(plan->args[ARG_DST] + page * PAGE_BYTES);
+		if (src == NOWHERE || (from[src] == NOWHERE && !plan->by_mremap))
 			continue;
-		from[dst + page] = from[src + page];
-		from[src + page] = NOWHERE;
+		if (dst != NOWHERE)
+			from[dst] = from[src];
+		from[src] = NOWHERE;
 	}
 }
 
@@ -203,8 +224,8 @@ static bool pages_are_sound(const struct plan *plan, const struct outcome *out)
 	int i, page;
 	bool empty;
 
-	/* Pages moved, yet .move could not say so. */
-	if (has_twist(plan, ARG_READONLY))
+	/* Pages moved, yet .move could not say so; or mremap() failed after it had unmapped some. */
+	if (has_twist(plan, ARG_READONLY) || (plan->by_mremap && out->error))
 		return true;
 	trace_pages(plan, out, from);
 	for (side = SRC; side <= DST; side++)
@@ -245,7 +266,7 @@ static bool outcomes_agree(struct comparison *c, bool *intended)
 {
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(outcome_rows); i++) {
+	for (i = 0; !c->plan->by_mremap && i < ARRAY_SIZE(outcome_rows); i++) {
 		enum side side;
 
 		if (!outcome_rows[i].meant(c))
@@ -268,8 +289,8 @@ static bool bit_is_meant(const struct comparison *c, int page, __u64 bit, bool *
 	if (c->from[page] == NOWHERE)
 		return false;
 	for (i = 0; i < ARRAY_SIZE(page_rows); i++)
-		if (page_rows[i].bits & bit && page_rows[i].moved == moved &&
-		    page_rows[i].meant(c, page)) {
+		if (page_rows[i].by_mremap == c->plan->by_mremap && page_rows[i].bits & bit &&
+		    page_rows[i].moved == moved && page_rows[i].meant(c, page)) {
 			seen[i] = true;
 			return true;
 		}
@@ -396,47 +417,53 @@ static bool report(bool ok, unsigned int test, const char *name)
 	return ok;
 }
 
+static bool report_seen(unsigned int test, unsigned int seen, const char *id, const char *reason)
+{
+	char name[160];
+
+	snprintf(name, sizeof(name), "%s, seen in %u calls: %s", id, seen, reason);
+	return report(seen, test, name);
+}
+
 /**
  * report_intended() - one TAP result for each intended difference: was it ever seen?
  * @test: number of the first result
+ * @by_mremap: by which call; INTENDED_ROWS() says how many results it has
  *
  * Return: how many were never seen.
  */
-unsigned int report_intended(unsigned int test)
+unsigned int report_intended(unsigned int test, bool by_mremap)
 {
 	unsigned int failed = 0;
-	char name[160];
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(outcome_rows); i++) {
-		snprintf(name, sizeof(name), "%s, seen in %u calls: %s", outcome_rows[i].id,
-			 outcome_rows[i].seen, outcome_rows[i].reason);
-		failed += !report(outcome_rows[i].seen, test++, name);
-	}
-	for (i = 0; i < ARRAY_SIZE(page_rows); i++) {
-		snprintf(name, sizeof(name), "%s, seen in %u calls: %s", page_rows[i].id,
-			 page_rows[i].seen, page_rows[i].reason);
-		failed += !report(page_rows[i].seen, test++, name);
-	}
+	for (i = 0; !by_mremap && i < ARRAY_SIZE(outcome_rows); i++)
+		failed += !report_seen(test++, outcome_rows[i].seen, outcome_rows[i].id,
+				       outcome_rows[i].reason);
+	for (i = 0; i < ARRAY_SIZE(page_rows); i++)
+		if (page_rows[i].by_mremap == by_mremap)
+			failed += !report_seen(test++, page_rows[i].seen, page_rows[i].id,
+					       page_rows[i].reason);
 	return failed;
 }
 
 /**
  * report_kinds() - one TAP result: did pages of every kind that may move do so?
  * @test: number of the result
+ * @by_mremap: it moves what is shared as well
  *
  * Return: 1 if not, else 0.
  */
-unsigned int report_kinds(unsigned int test)
+unsigned int report_kinds(unsigned int test, bool by_mremap)
 {
 	bool all = true;
 	enum kind kind;
 
 	for (kind = SMALL; kind < NR_KINDS; kind++) {
-		bool may_move = kind != SHARED && kind != SHARED_THP && kind != HEAD_SHARED;
+		bool shared = kind == SHARED || kind == SHARED_THP || kind == HEAD_SHARED;
 
 		printf("# %s: %u pages moved\n", kind_names[kind], moved_by_kind[kind]);
-		all = all && (!may_move || moved_by_kind[kind]);
+		all = all && ((shared && !by_mremap) || moved_by_kind[kind]);
 	}
 	return !report(all, test, "pages of every kind moved");
 }

@@ -232,7 +232,7 @@ static void choose_touches(struct plan *plan)
 		enum side side = one_in(plan, 6) ? DST : SRC;
 		struct span range = plan->range[side];
 
-		touched->touch = below(plan, NR_TOUCHES);
+		touched->touch = below(plan, plan->by_mremap ? WRITE_PROTECT : NR_TOUCHES);
 		touched->span.first = range.first + below(plan, range.count);
 		touched->span.count = magnitude_below(plan, 64);
 		touched->span = clamp_to(touched->span, vma_of(plan, side));
@@ -255,6 +255,9 @@ static void choose_registration(struct plan *plan)
 				 modes[below(plan, ARRAY_SIZE(modes))];
 	if (!has_world_twist(plan) && one_in(plan, 3))
 		plan->registered[SRC] |= modes[below(plan, ARRAY_SIZE(modes))];
+	/* Such memory is not relocated. */
+	if (plan->by_mremap && !one_in(plan, 4))
+		plan->registered[SRC] = plan->registered[DST] = 0;
 	if (plan->one_vma) {
 		plan->registered[DST] |= plan->registered[SRC];
 		plan->registered[SRC] = 0;
@@ -301,29 +304,41 @@ static void twist_args(struct plan *plan, enum twist twist)
 	}
 }
 
+/* An ioctl has a descriptor and an argument; and mremap() takes any length. */
+static bool means_something(const struct plan *plan, enum twist twist)
+{
+	return !plan->by_mremap ||
+	       (twist != LEN_UNALIGNED && (twist < ARG_BAD || twist > FD_FOREIGN));
+}
+
 /* Two at once show which of them is looked for first; VMAs take only one. */
 static void choose_twists(struct plan *plan)
 {
 	int i, count = one_in(plan, 5) ? 1 + one_in(plan, 4) : 0;
 
 	for (i = 0; i < count; i++) {
-		plan->twists[i] = 1 + below(plan, (i ? FIRST_WORLD_TWIST : NR_TWISTS) - 1);
-		twist_args(plan, plan->twists[i]);
+		enum twist twist = 1 + below(plan, (i ? FIRST_WORLD_TWIST : NR_TWISTS) - 1);
+
+		if (!means_something(plan, twist))
+			continue;
+		plan->twists[i] = twist;
+		twist_args(plan, twist);
 	}
 }
 
 /**
- * plan_call() - makes up call @number of the sequence that @seed names
- * @plan: filled in
- * @seed: any number
+ * plan_call() - makes up a call of the sequence that a seed names
+ * @plan: its door and seed are given, the rest is filled in
  * @number: any number; each call can be made up alone
  */
-void plan_call(struct plan *plan, __u64 seed, unsigned int number)
+void plan_call(struct plan *plan, unsigned int number)
 {
 	enum side side;
 
-	*plan = (struct plan){ .seed = seed, .number = number };
-	plan->random = seed ^ (number * 0xd1342543de82ef95ULL);
+	*plan = (struct plan){
+		.by_mremap = plan->by_mremap, .seed = plan->seed, .number = number,
+	};
+	plan->random = plan->seed ^ (number * 0xd1342543de82ef95ULL);
 	plan->args[ARG_MODE] = below(plan, 4);
 	choose_ranges(plan);
 	for (side = SRC; side <= DST; side++) {

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
+#include <linux/anon_move.h>
 #include <linux/fs.h>
 #include <linux/mman.h>
 #include <linux/userfaultfd.h>
@@ -346,7 +347,23 @@ static int descriptor(int foreign_fd)
 	return uffd[has_twist(plan, FD_OTHER)];
 }
 
-static void make_call(struct outcome *out, int fd)
+static void call_mremap(struct outcome *out, bool relocate)
+{
+	unsigned long len = plan->args[ARG_LEN], mode = plan->args[ARG_MODE];
+	int flags = MREMAP_MAYMOVE | MREMAP_FIXED | (relocate ? MREMAP_RELOCATE_ANON : 0);
+
+	if (mode & UFFDIO_MOVE_MODE_DONTWAKE)
+		flags |= MREMAP_DONTUNMAP;
+	if (has_twist(plan, MODE_UNKNOWN))
+		flags |= 1 << 16;
+	/* The C library refuses flags that it does not know. */
+	if (syscall(SYS_mremap, plan->args[ARG_SRC], len, len, flags, plan->args[ARG_DST]) == -1)
+		out->error = errno;
+	out->ret = out->error ? -1 : 0;
+	out->move = out->error ? -out->error : (__s64)len;
+}
+
+static void call_uffdio_move(struct outcome *out, int fd)
 {
 	struct uffdio_move *arg = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE,
 				       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -403,10 +420,11 @@ static void read_contents(struct outcome *out, struct span span)
  * @call: what to do
  * @out: what came of it, in memory that outlives this process
  * @foreign_fd: a userfaultfd of another process
+ * @ours: mremap() relocates; of UFFDIO_MOVE the kernel has been told who serves it
  *
  * For a process of its own: it maps the world and leaves it behind.
  */
-void run_plan(const struct plan *call, struct outcome *out, int foreign_fd)
+void run_plan(const struct plan *call, struct outcome *out, int foreign_fd, bool ours)
 {
 	struct sigaction action = { .sa_handler = on_sigbus, .sa_flags = SA_NODEFER };
 	enum side side;
@@ -421,7 +439,10 @@ void run_plan(const struct plan *call, struct outcome *out, int foreign_fd)
 	for (side = SRC; side <= DST; side++)
 		read_states(plan->window[side], out->before);
 	out->made = true;
-	make_call(out, descriptor(foreign_fd));
+	if (plan->by_mremap)
+		call_mremap(out, ours);
+	else
+		call_uffdio_move(out, descriptor(foreign_fd));
 	for (side = SRC; side <= DST; side++)
 		read_states(plan->window[side], out->after);
 	for (side = SRC; side <= DST; side++)
