@@ -25,6 +25,7 @@
 #define RW	(PROT_READ | PROT_WRITE)
 #define SOME	8UL	/* pages */
 #define ROUNDS	30
+#define ALWAYS	"/sys/kernel/debug/anon_move/relocate_always"
 
 /* Returns 0, or a negative errno. */
 static int relocate(void *dst, void *src, size_t pages, int flags)
@@ -253,6 +254,19 @@ TEST_F(merges, without_the_flag_it_does_not)
 	bring(_metadata, AT(1), 1, PLAIN);
 	EXPECT_TRUE(is_vma(AT(1), SOME));
 	expect_whole(_metadata, AT(1), SOME, 1);
+}
+
+TEST_F(merges, without_the_flag_if_all_do)
+{
+	if (write_text(ALWAYS, "Y"))
+		SKIP(return, "needs CONFIG_ANON_MOVE_STATS and root");
+	put(_metadata, AT(0), RW, 0);
+	bring(_metadata, AT(1), 1, PLAIN);
+	ASSERT_EQ(0, write_text(ALWAYS, "N"));
+	EXPECT_TRUE(is_vma(AT(0), 2 * SOME));
+	expect_whole(_metadata, AT(1), SOME, 1);
+	bring(_metadata, AT(2), 1, PLAIN);
+	EXPECT_TRUE(is_vma(AT(2), SOME));
 }
 
 TEST_F(merges, M1_after_unfaulted)
