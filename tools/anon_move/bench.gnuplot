@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# Draws the ratios of the first table of a file that bench-table wrote: gnuplot -c bench.gnuplot FILE
+# Draws the ratios of the first table of a file of bench-docs: gnuplot -c bench.gnuplot FILE
 
 set terminal svg size 900,420 font "sans-serif,13" background "white" name "anon_move_bench" noenhanced
 set title "Guest instructions a page, as a multiple of what anon_move takes"

@@ -13,7 +13,7 @@
 #define AREA (16 * MIB)
 
 enum kind {
-	KIND_NONE,	/* nothing is mapped */
+	KIND_NONE,	/* there were pages, and they were given back */
 	KIND_4K,
 	KIND_64K,	/* large folios of 16 pages */
 	KIND_PMD,	/* huge pages */
@@ -27,6 +27,8 @@ enum mover {
 	COPY,		/* UFFDIO_COPY, then MADV_DONTNEED of the source */
 	MREMAP,		/* of all in one call; the floor */
 	ONLYPAGES,	/* mremap() with MREMAP_ONLYPAGES, by ANON_MOVE's engine */
+	RELOCATE,	/* like MREMAP, with MREMAP_RELOCATE_ANON */
+	MUST,		/* like MREMAP, with MREMAP_MUST_RELOCATE_ANON */
 	NR_MOVERS
 };
 
@@ -38,7 +40,10 @@ extern const char *const mover_names[NR_MOVERS];
  * @mover: by what
  * @pages: pages a call
  * @area: bytes that it can be at most
- * @uffd: descriptor that both ends are registered with; none for MREMAP and ONLYPAGES
+ * @shift: bytes that the other end lies behind a PMD border, less than PMD_SIZE
+ * @uffd: descriptor that both ends are registered with; none for those by mremap()
+ * @home: where the first end is mapped, for close_work()
+ * @away: where the other end is
  * @src: where the memory is
  * @dst: where it is to be brought
  */
@@ -47,7 +52,10 @@ struct work {
 	enum mover mover;
 	size_t pages;
 	size_t area;
+	size_t shift;
 	int uffd;
+	char *home;
+	char *away;
 	char *src;
 	char *dst;
 };

@@ -121,6 +121,8 @@ void make_kind(enum kind kind, char *area, size_t len)
 	fill(kind, area, len);
 	if (kind == KIND_SWAP)
 		ADVISE(area, len, MADV_PAGEOUT);
+	if (kind == KIND_NONE)
+		ADVISE(area, len, MADV_DONTNEED);
 	for (size_t page = 0; kind == KIND_MIXED && page < len / PAGE; page += 8)
 		replace(kind, area, page);
 	if (!is_kind(kind, area, len))

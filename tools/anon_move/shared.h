@@ -50,6 +50,7 @@ unsigned long long engine_counter(const char *prefix);
 
 /* meters.c */
 unsigned long long clock_ns(void);
+unsigned long long clock_cost(void);
 bool clock_counts_instructions(void);
 unsigned long long sum_counters(const char *path, const char *prefix);
 

@@ -13,11 +13,19 @@
 #include "mremap_move.h"
 #include "uffd_move.h"
 
-const char *const mover_names[NR_MOVERS] = { "anon_move", "base", "copy", "mremap", "onlypages" };
+const char *const mover_names[NR_MOVERS] = {
+	"anon_move", "base", "copy", "mremap", "onlypages", "relocate", "must",
+};
 
 static bool needs_uffd(const struct work *work)
 {
-	return work->mover != MREMAP && work->mover != ONLYPAGES;
+	return work->mover < MREMAP;
+}
+
+/* Does the mapping go with its pages? */
+static bool moves_mapping(const struct work *work)
+{
+	return work->mover == MREMAP || work->mover > ONLYPAGES;
 }
 
 static void open_ends(struct work *work)
@@ -37,53 +45,72 @@ static void close_ends(struct work *work)
 		close(work->uffd);
 }
 
-/*
- * mremap() moves whole page tables where both addresses are alike below the
- * PMD. For the floor they are not; but huge pages would be split then.
- */
-static size_t shift(const struct work *work)
-{
-	return work->mover == MREMAP && work->kind != KIND_PMD ? PMD_SIZE / 2 : 0;
-}
-
 /**
  * open_work() - map both ends, make the memory
- * @work: kind, mover, pages and area are set, the rest is filled in
+ * @work: kind, mover, pages, area and shift are set, the rest is filled in
  */
 void open_work(struct work *work)
 {
-	work->src = map_area(work->area);
-	work->dst = map_area(work->area + PMD_SIZE) + shift(work);
+	work->home = map_area(work->area);
+	work->away = map_area(work->area + PMD_SIZE);
+	work->src = work->home;
+	work->dst = work->away + work->shift;
 	make_kind(work->kind, work->src, work->area);
 	open_ends(work);
 }
 
 /**
  * close_work() - check every byte, give all memory back
- * @work: from open_work(), after an even number of rounds
+ * @work: from open_work(), all of its memory at one end
  */
 void close_work(struct work *work)
 {
 	close_ends(work);
 	check_bytes(work->kind, work->src, work->area);
-	unmap_area(work->src, work->area);
-	unmap_area(work->dst - shift(work), work->area + PMD_SIZE);
+	unmap_area(work->home, work->area);
+	unmap_area(work->away, work->area + PMD_SIZE);
 }
 
-/* The base's mover splits large folios, a copy is never one, and reads in what was swapped out. */
+static void swap_ends(struct work *work)
+{
+	char *src = work->src;
+
+	work->src = work->dst;
+	work->dst = src;
+}
+
+/* A huge page that goes to another address below the PMD is one by its folio alone then. */
+static bool is_as_made(const struct work *work, size_t len)
+{
+	return is_kind(work->kind, work->src, len) && !(work->kind == KIND_PMD && work->shift);
+}
+
+/*
+ * The base's mover splits large folios, a copy is never one, and reads in what was
+ * swapped out. Large folios are made at a PMD border.
+ */
 static void prepare(struct work *work, size_t len)
 {
-	if (is_kind(work->kind, work->src, len))
+	if (is_as_made(work, len))
 		return;
 	close_ends(work);
 	check_bytes(work->kind, work->src, len);
+	if (work->src == work->away + work->shift && work->shift) {
+		madvise(work->src, len, MADV_DONTNEED);
+		swap_ends(work);
+	}
 	make_kind(work->kind, work->src, len);
 	open_ends(work);
 }
 
+static bool has_holes(const struct work *work)
+{
+	return work->kind == KIND_MIXED || work->kind == KIND_NONE;
+}
+
 static inline void move_part(const struct work *work, size_t at)
 {
-	const int mode = work->kind == KIND_MIXED ? UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES : 0;
+	const int mode = has_holes(work) ? UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES : 0;
 	struct uffd_moved moved = uffd_move(work->uffd, work->dst + at, work->src + at,
 					    work->pages * PAGE, mode);
 
@@ -100,7 +127,7 @@ static void move(const struct work *work, size_t len)
 
 static void move_only_pages(const struct work *work, size_t len)
 {
-	const int flags = work->kind == KIND_MIXED ? MREMAP_ONLYPAGES_HOLES : 0;
+	const int flags = has_holes(work) ? MREMAP_ONLYPAGES_HOLES : 0;
 	const ssize_t step = work->pages * PAGE;
 
 	for (size_t at = 0; at < len; at += step)
@@ -127,47 +154,43 @@ static void copy(const struct work *work, size_t len)
 		err(FAILED, "MADV_DONTNEED");
 }
 
+static void move_mapping(const struct work *work, size_t len)
+{
+	static const int flags[NR_MOVERS] = {
+		[RELOCATE] = MREMAP_RELOCATE_ANON,
+		[MUST] = MREMAP_MUST_RELOCATE_ANON,
+	};
+
+	if (mremap_relocate(work->dst, work->src, len, flags[work->mover]))
+		err(FAILED, "mremap by %s", mover_names[work->mover]);
+}
+
 static void bring(const struct work *work, size_t len)
 {
 	if (work->mover == COPY)
 		copy(work, len);
 	else if (work->mover == ONLYPAGES)
 		move_only_pages(work, len);
-	else if (work->mover != MREMAP)
+	else if (moves_mapping(work))
+		move_mapping(work, len);
+	else
 		move(work, len);
-	else if (mremap(work->src, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, work->dst) ==
-		 MAP_FAILED)
-		err(FAILED, "mremap");
 }
 
 /* What must be unmapped is not part of the floor. */
 static void clear_way(const struct work *work, size_t len)
 {
-	if (work->mover == MREMAP)
+	if (moves_mapping(work))
 		munmap(work->dst, len);
 }
 
 /* Nobody may map anything where the memory will come back to. */
 static void keep_place(const struct work *work, size_t len)
 {
-	if (work->mover == MREMAP &&
+	if (moves_mapping(work) &&
 	    mmap(work->src, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
 	    MAP_FAILED)
 		err(FAILED, "mmap");
-}
-
-/* What reading the clock costs shows where a round is one short call. */
-static unsigned long long clock_cost(void)
-{
-	unsigned long long ns, least = -1;
-
-	for (int i = 0; i < 10; i++) {
-		ns = clock_ns();
-		ns = clock_ns() - ns;
-		if (ns < least)
-			least = ns;
-	}
-	return least;
 }
 
 static void count(const struct event_counters *counters, struct cost *cost, int weight)
@@ -187,7 +210,6 @@ static void do_round(struct work *work, size_t len, const struct event_counters 
 	const unsigned long long pages = len / PAGE;
 	unsigned long long ns;
 	double page;
-	char *src;
 
 	prepare(work, len);
 	clear_way(work, len);
@@ -205,15 +227,18 @@ static void do_round(struct work *work, size_t len, const struct event_counters 
 	keep_place(work, len);
 	if (!is_kind(KIND_NONE, work->src, len))
 		errx(FAILED, "something is left at the source");
-	src = work->src;
-	work->src = work->dst;
-	work->dst = src;
+	swap_ends(work);
 }
 
 /* A switch without effect gives handsome figures too, so the engine's own counters must agree. */
 static unsigned long long pages_by_engine(void)
 {
 	return engine_counter("moved_") + engine_counter("holes");
+}
+
+static bool by_engine(const struct work *work)
+{
+	return work->mover == ANON_MOVE || work->mover >= ONLYPAGES;
 }
 
 /**
@@ -239,7 +264,7 @@ struct cost do_work(struct work *work, size_t len, unsigned int rounds,
 	while (rounds--)
 		do_round(work, len, counters, &cost);
 	moved = pages_by_engine() - moved;
-	if (moved != (work->mover == ANON_MOVE || work->mover == ONLYPAGES ? cost.pages : 0))
+	if (moved != (by_engine(work) ? cost.pages : 0))
 		errx(FAILED, "%s: anon_move says that it moved %llu of the %llu pages",
 		     mover_names[work->mover], moved, cost.pages);
 	return cost;
@@ -255,15 +280,12 @@ void work_for_ever(struct work *work)
 {
 	choose_engine(mover_names[work->mover]);
 	for (;;) {
-		char *src = work->src;
-
 		prepare(work, work->area);
 		for (size_t at = 0; at < work->area; at += work->pages * PAGE) {
 			/* Here tools/anon_move/profile sees a call begin, whoever serves it. */
 			asm volatile("profiled_move:");
 			move_part(work, at);
 		}
-		work->src = work->dst;
-		work->dst = src;
+		swap_ends(work);
 	}
 }

@@ -1,36 +1,6 @@
-#!/usr/bin/awk -f
 # SPDX-License-Identifier: GPL-2.0
-# Prints the tables of build/BASE/bench.json, and a line on standard error for each target that is missed:
-# bench-table targets/BASE FILE.
+# Prints the tables of build/BASE/bench.json, of what figures.awk has read.
 
-FILENAME == ARGV[1] {
-	if ($1 != "#")
-		target[$1] = $2
-	next
-}
-
-# A line is one figure: {"key": value, "key": value}
-/"row"/ {
-	gsub(/[{}",:]/, " ")
-	split("", figure)
-	for (i = 1; i < NF; i += 2)
-		figure[$i] = $(i + 1)
-	if ("pages" in figure)
-		next
-	row = figure["row"]
-	if (!(row in seen)) {
-		seen[row] = 1
-		rows[++nr] = row
-	}
-	for (key in figure)
-		value[row, figure["mover"], key] = figure[key]
-}
-
-function get(row, mover, key) { return value[row, mover, key] }
-function has(row, mover, key) { return (row, mover, key) in value }
-function show(row, mover, key, form) {
-	return has(row, mover, key) ? sprintf(form, get(row, mover, key)) : "-"
-}
 function times(row, mover) {
 	return has(row, mover, "instructions") ? \
 		sprintf("%.1f", get(row, mover, "instructions") / get(row, "anon_move", "instructions")) : "-"
@@ -40,11 +10,6 @@ function times(row, mover) {
 function at_most(row, key,    most) {
 	most = row in target ? target[row] : get(row, "anon_move", "at_most")
 	return most ~ /^\// ? get(row, "base", key) / substr(most, 2) : most
-}
-
-function miss(text) {
-	misses[++nr_misses] = text
-	return "no"
 }
 
 function judge(row, key,    ours, most, base) {
@@ -174,7 +139,5 @@ END {
 		print ""
 		waits()
 	}
-	for (i = 1; i <= nr_misses; i++)
-		print "missed: " misses[i] >"/dev/stderr"
-	exit nr_misses > 0
+	exit tell_misses()
 }
