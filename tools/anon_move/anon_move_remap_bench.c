@@ -24,6 +24,7 @@ static const struct part {
 	{ "hold", bench_hold },
 	{ "cost", bench_cost },
 	{ "worst", bench_worst },
+	{ "vmas", bench_vmas },
 };
 
 #define NR(array) (sizeof(array) / sizeof(*(array)))

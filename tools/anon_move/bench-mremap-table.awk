@@ -47,6 +47,62 @@ function costs(    i, row, ours, form) {
 	}
 }
 
+function vmas(    i, m, row, mover, form) {
+	form = "%-9s%-10s%7s%13s%9s%7s%9s%10s%9s%13s\n"
+	printf form, "row", "mover", "calls", "instructions", "VMAs at", "most", "vm_area_", "anon_vma_", "anon_vma", "ENOMEM"
+	printf form, "", "", "", "a call", "last", "seen", "struct", "chain", "", "after"
+	for (i = 1; i <= nr; i++) {
+		for (m = 1; m <= nr_movers; m++) {
+			row = rows[i]
+			mover = movers[m]
+			if (has(row, mover, "calls") && row != "collapse")
+				printf form, row, mover, show(row, mover, "calls", "%d"), show(row, mover, "call", "%d"),
+					show(row, mover, "vmas", "%d"), show(row, mover, "peak", "%d"),
+					show(row, mover, "vm_area_struct", "%d"), show(row, mover, "anon_vma_chain", "%d"),
+					show(row, mover, "anon_vma", "%d"), get(row, mover, "full") ? get(row, mover, "calls") " calls" : "-"
+		}
+	}
+}
+
+function judge_back(mover,    most, ours) {
+	most = target["vmas.back"]
+	ours = get("back", "relocate", "heap_vmas")
+	if (mover != "relocate")
+		return ""
+	return ours > most ? miss("back: " ours " VMAs are left where " most " should be") : "yes"
+}
+
+function merged(    i, m, row, mover, form) {
+	form = "%-10s%-11s%8s%12s%9s%7s%14s\n"
+	printf form, "row", "mover", "pieces", "VMAs where", "at most", "holds", "million"
+	printf form, "", "", "", "they are", "", "", "instructions"
+	for (i = 1; i <= nr; i++) {
+		for (m = 1; m <= nr_movers; m++) {
+			row = rows[i]
+			mover = movers[m]
+			if (has(row, mover, "pieces"))
+				printf form, row, mover, show(row, mover, "pieces", "%d"), show(row, mover, "heap_vmas", "%d"),
+					row == "back" && mover == "relocate" ? target["vmas.back"] : "-",
+					row == "back" ? judge_back(mover) : "",
+					row == "collapse" && get(row, mover, "error") != "none" ? get(row, mover, "error") : \
+						sprintf("%.1f", get(row, mover, "call") * get(row, mover, "calls") / 1e6)
+		}
+	}
+}
+
+function paid_back(    m, mover, form) {
+	form = "%-11s%8s%8s%8s%10s%8s%14s\n"
+	printf form, "mover", "VMAs", "mmap", "munmap", "mprotect", "fault", "fork, million"
+	for (m = 1; m <= nr_movers; m++) {
+		mover = movers[m]
+		printf form, mover, show("back", mover, "heap_vmas", "%d"), show("payback", mover, "mmap", "%d"),
+			show("payback", mover, "munmap", "%d"), show("payback", mover, "mprotect", "%d"),
+			show("payback", mover, "fault", "%d"), sprintf("%.2f", get("payback", mover, "fork") / 1e6)
+	}
+}
+
+BEGIN { nr_movers = split("mremap relocate onlypages", movers) }
+
 END {
 	if (!nr) {
 		print "bench-mremap: no figures in " ARGV[2] "; run 'make bench-mremap'" >"/dev/stderr"
@@ -75,6 +131,30 @@ END {
 		print "check: a call with MUST_RELOCATE that finds a shared page behind all the others, and ends. move is"
 		print "the difference to RELOCATE_ANON: VMA, page tables, entries, and unmapping the source; tables are"
 		print "made as the move comes to them. MUST_RELOCATE checks before it unmaps the destination, and again."
+		print ""
+	}
+	if ("granules" in seen) {
+		print "VMAs of a process whose memory is moved about. vm.max_map_count is 65530. A granule is 2 MiB of"
+		print "which one page is there; all others are pages of 4K, and one is moved a call."
+		print ""
+		vmas()
+		print ""
+		print "granules: of a heap of 131072, random ones are brought together in runs of 16. compact: of 65536"
+		print "pages a random half live, and slide into another mapping; new ones come behind; back again."
+		print "arrays: 80000 arrays of a page grow to 2 and 4 in random order, wherever there is room."
+		print "exchange: two of 81920 pages change places, by way of a third place, in 3 calls. back: 60000 pages"
+		print "that lie apart return into one mapping in random order. onlypages has both ends mapped for good."
+		print "vm_area_struct and so on: KiB of the slab cache in the end, more than before."
+		print ""
+		merged()
+		print ""
+		print "back: as above. collapse: 60000 pages side by side, each a VMA, go to another place by one call, with"
+		print "munmap() of where they were for onlypages. Linux 6.12 moves one VMA a call, and says EFAULT."
+		print ""
+		print "What other calls take after back, instructions: mmap() and munmap() of a page elsewhere, mprotect() of"
+		print "one in the heap, a fault there, and fork() with the end of the child."
+		print ""
+		paid_back()
 		print ""
 	}
 	exit tell_misses()

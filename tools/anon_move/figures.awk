@@ -13,7 +13,8 @@ FILENAME == ARGV[1] {
 	split("", figure)
 	for (i = 1; i < NF; i += 2)
 		figure[$i] = $(i + 1)
-	if ("pages" in figure)
+	# Points of curves are for charts.
+	if ("pages" in figure || "at" in figure)
 		next
 	row = figure["row"]
 	if (!(row in seen)) {
@@ -38,6 +39,7 @@ function miss(text) {
 
 # Prints a line on standard error for each target that is missed; returns the exit status.
 function tell_misses(    i) {
+	fflush()
 	for (i = 1; i <= nr_misses; i++)
 		print "missed: " misses[i] >"/dev/stderr"
 	return nr_misses > 0
