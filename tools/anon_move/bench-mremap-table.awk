@@ -26,20 +26,22 @@ function judge(row, ours,    most) {
 
 function move_of(row) {
 	return has(check_of(row), "check", "instructions") ? \
-		sprintf("%.1f", get(row, "relocate", "instructions") - get(check_of(row), "check", "instructions")) : "-"
+		sprintf("%.1f", get(row, "relocate", "instructions") - get(check_of(row), "check", "instructions") - \
+			get(check_of(row), "unmap", "instructions")) : "-"
 }
 
 function costs(    i, row, ours, form) {
-	form = "%-9s%9s%9s%9s%10s%9s%7s%9s%11s%9s\n"
-	printf form, "row", "mremap", "check", "move", "RELOCATE", "at most", "holds", "MUST_", "ONLYPAGES", "UFFDIO_"
-	printf form, "", "", "", "", "_ANON", "", "", "RELOCATE", "", "MOVE"
+	form = "%-9s%8s%7s%7s%7s%10s%9s%7s%9s%11s%9s\n"
+	printf form, "row", "mremap", "check", "move", "unmap", "RELOCATE", "at most", "holds", "MUST_", "ONLYPAGES", "UFFDIO_"
+	printf form, "", "", "", "", "", "_ANON", "", "", "RELOCATE", "", "MOVE"
 	for (i = 1; i <= nr; i++) {
 		row = rows[i]
 		if (!has(row, "relocate", "instructions"))
 			continue
 		ours = get(row, "relocate", "instructions")
 		printf form, row, show(row, "mremap", "instructions", "%.1f"), show(check_of(row), "check", "instructions", "%.1f"),
-			move_of(row), show(row, "relocate", "instructions", "%.1f"),
+			move_of(row), show(check_of(row), "unmap", "instructions", "%.1f"),
+			show(row, "relocate", "instructions", "%.1f"),
 			("relocate." row) in target ? target["relocate." row] : "-",
 			("relocate." row) in target ? judge(row, ours) : "",
 			show(row, "must", "instructions", "%.1f"), show(row, "onlypages", "instructions", "%.1f"),
@@ -101,6 +103,59 @@ function paid_back(    m, mover, form) {
 	}
 }
 
+function part_of_calls() {
+	print "Million guest instructions a call. So long nobody else can map, unmap or fork, or fault in either"
+	print "mapping: the mmap_lock is held for writing from the start of the call to its end."
+	print ""
+	calls()
+	print ""
+	print "2M, 64M, 1G: pages of 4K, to where mremap() moves page tables as they are. edges: one whole 2 MiB"
+	print "page and all but a page of those before and behind it, which RELOCATE_ANON splits."
+	print ""
+}
+
+function part_of_pages() {
+	print "Guest instructions a page, 16 MiB in one call, or as many pages as stand behind the dot; cheapest"
+	print "of 6 rounds."
+	print ""
+	costs()
+	print ""
+	print "row+1: to an address that is a page further, so mremap() moves entries, and 2 MiB pages come to lie"
+	print "in two page tables. Elsewhere it moves page tables, or huge entries, where 2 MiB are moved at once."
+	print "mixed: 1 in 8 pages is a hole, the zero page or swapped out. empty: all pages were given back."
+	print "regain: a child was there and is gone, so no page is marked as the parent's own any more."
+	print "check: a call with MUST_RELOCATE that finds a shared page behind all the others, and ends. unmap: a"
+	print "munmap() of what MREMAP_ONLYPAGES has emptied, as mremap() unmaps the source. move: what these leave"
+	print "of RELOCATE_ANON, which makes the VMA and page tables, as it comes to them, and moves the entries."
+	print "MUST_RELOCATE checks before it unmaps the destination, and again."
+	print ""
+}
+
+function part_of_vmas() {
+	print "VMAs of a process whose memory is moved about. vm.max_map_count is 65530. A granule is 2 MiB of"
+	print "which one page is there; all others are pages of 4K, and one is moved a call."
+	print ""
+	vmas()
+	print ""
+	print "granules: of a heap of 131072, random ones are brought together in runs of 16. compact: of 65536"
+	print "pages a random half live, and slide into another mapping; new ones come behind; back again."
+	print "arrays: 80000 arrays of a page grow to 2 and 4 in random order, wherever there is room."
+	print "exchange: two of 81920 pages change places, by way of a third place, in 3 calls. back: 60000 pages"
+	print "that lie apart return into one mapping in random order. onlypages has both ends mapped for good."
+	print "vm_area_struct and so on: KiB of the slab cache in the end, more than before."
+	print ""
+	merged()
+	print ""
+	print "back: as above. collapse: 60000 pages side by side, each a VMA, go to another place by one call, with"
+	print "munmap() of where they were for onlypages. Linux 6.12 moves one VMA a call, and says EFAULT."
+	print ""
+	print "What other calls take after back, instructions: mmap() and munmap() of a page elsewhere, mprotect() of"
+	print "one in the heap, a fault there, and fork() with the end of the child."
+	print ""
+	paid_back()
+	print ""
+}
+
 BEGIN { nr_movers = split("mremap relocate onlypages", movers) }
 
 END {
@@ -108,54 +163,11 @@ END {
 		print "bench-mremap: no figures in " ARGV[2] "; run 'make bench-mremap'" >"/dev/stderr"
 		exit 2
 	}
-	if ("2M" in seen || "edges" in seen) {
-		print "Million guest instructions a call. So long nobody else can map, unmap or fork, or fault in either"
-		print "mapping: the mmap_lock is held for writing from the start of the call to its end."
-		print ""
-		calls()
-		print ""
-		print "2M, 64M, 1G: pages of 4K, to where mremap() moves page tables as they are. edges: one whole 2 MiB"
-		print "page and all but a page of those before and behind it, which RELOCATE_ANON splits."
-		print ""
-	}
-	if ("4k" in seen || "regain" in seen) {
-		print "Guest instructions a page, 16 MiB in one call, or as many pages as stand behind the dot; cheapest"
-		print "of 6 rounds."
-		print ""
-		costs()
-		print ""
-		print "row+1: to an address that is a page further, so mremap() moves entries, and 2 MiB pages come to lie"
-		print "in two page tables. Elsewhere it moves page tables, or huge entries, where 2 MiB are moved at once."
-		print "mixed: 1 in 8 pages is a hole, the zero page or swapped out. empty: all pages were given back."
-		print "regain: a child was there and is gone, so no page is marked as the parent's own any more."
-		print "check: a call with MUST_RELOCATE that finds a shared page behind all the others, and ends. move is"
-		print "the difference to RELOCATE_ANON: VMA, page tables, entries, and unmapping the source; tables are"
-		print "made as the move comes to them. MUST_RELOCATE checks before it unmaps the destination, and again."
-		print ""
-	}
-	if ("granules" in seen) {
-		print "VMAs of a process whose memory is moved about. vm.max_map_count is 65530. A granule is 2 MiB of"
-		print "which one page is there; all others are pages of 4K, and one is moved a call."
-		print ""
-		vmas()
-		print ""
-		print "granules: of a heap of 131072, random ones are brought together in runs of 16. compact: of 65536"
-		print "pages a random half live, and slide into another mapping; new ones come behind; back again."
-		print "arrays: 80000 arrays of a page grow to 2 and 4 in random order, wherever there is room."
-		print "exchange: two of 81920 pages change places, by way of a third place, in 3 calls. back: 60000 pages"
-		print "that lie apart return into one mapping in random order. onlypages has both ends mapped for good."
-		print "vm_area_struct and so on: KiB of the slab cache in the end, more than before."
-		print ""
-		merged()
-		print ""
-		print "back: as above. collapse: 60000 pages side by side, each a VMA, go to another place by one call, with"
-		print "munmap() of where they were for onlypages. Linux 6.12 moves one VMA a call, and says EFAULT."
-		print ""
-		print "What other calls take after back, instructions: mmap() and munmap() of a page elsewhere, mprotect() of"
-		print "one in the heap, a fault there, and fork() with the end of the child."
-		print ""
-		paid_back()
-		print ""
-	}
+	if ("2M" in seen || "edges" in seen)
+		part_of_calls()
+	if ("4k" in seen || "regain" in seen)
+		part_of_pages()
+	if ("granules" in seen)
+		part_of_vmas()
 	exit tell_misses()
 }

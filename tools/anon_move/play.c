@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Performs plays, each in a process of its own: calls, samples of the number of VMAs, what is left in the end. */
+/* Performs plays, each in a process of its own, and counts VMAs meanwhile. */
 
 #define _GNU_SOURCE
 #include <err.h>
@@ -183,6 +183,7 @@ static void read_slabs(unsigned long long bytes[NR_CACHES])
 /* What the play left is still there. */
 static void print_end(struct play *play, const unsigned long long before[NR_CACHES])
 {
+	const double call = play->calls ? (double)play->ns / play->calls : 0;
 	unsigned long long after[NR_CACHES];
 
 	read_slabs(after);
@@ -191,7 +192,7 @@ static void print_end(struct play *play, const unsigned long long before[NR_CACH
 	       play->row, mover_names[play->mover], play->calls, play->vmas, play->peak);
 	for (size_t i = 0; i < NR_CACHES; i++)
 		printf(", \"%s\": %lld", caches[i], (long long)(after[i] - before[i]) / 1024);
-	printf(", \"full\": %d, \"call\": %.0f}\n", play->full, play->calls ? (double)play->ns / play->calls : 0);
+	printf(", \"full\": %d, \"call\": %.0f}\n", play->full, call);
 	fprintf(stderr, ">> %s by %s: %lu calls, %zu VMAs%s\n", play->row,
 		mover_names[play->mover], play->calls, play->vmas, play->full ? ", ENOMEM" : "");
 }

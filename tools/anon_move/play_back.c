@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* A play: single pages that lie apart are brought back into one mapping. In how many VMAs is it then? */
+/* A play: pages that lie apart are brought back into one mapping. How many VMAs is it then? */
 
 #define _GNU_SOURCE
 #include <err.h>
@@ -24,13 +24,13 @@ static void scatter(struct play *play, char *apart, char *heap)
 		write_page(src, i);
 		if (play->mover == ONLYPAGES ? mremap_move(dst, src, PAGE, 0) != (ssize_t)PAGE :
 		    mremap_relocate(dst, src, PAGE, 0))
-			err(FAILED, "%s: can't scatter the pieces", play->row);
+			err(FAILED, "%s: the pieces don't move apart", play->row);
 	}
 }
 
 /**
- * play_back() - relocate @play->most pieces into one mapping, in random order and to random places
- * @play: the play; must not end before
+ * play_back() - relocate pieces into one mapping, in random order and to random places
+ * @play: the play; has a piece for each call
  */
 void play_back(struct play *play)
 {

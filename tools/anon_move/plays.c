@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Plays whose memory moves about in one heap: granules that are harvested, arrays that grow, pages exchanged. */
+/* Plays: granules of a heap are harvested, arrays grow, pages are exchanged. */
 
 #define _GNU_SOURCE
 #include <err.h>
@@ -182,7 +182,7 @@ void play_arrays(struct play *play)
 
 #define PAGES ((size_t)80 * 1024)
 
-/* @id says what is in each page of the heap, and in the one more by way of which two are exchanged. */
+/* @id says what is in each page, and in the one more by way of which two are exchanged. */
 struct exchange {
 	struct play *play;
 	char *heap;

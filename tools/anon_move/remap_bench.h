@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the files of anon_move_remap_bench share: its parts, and plays, in which memory is moved about.
+ * What the files of anon_move_remap_bench share: its parts; plays, in which memory moves about.
  */
 #ifndef REMAP_BENCH_H
 #define REMAP_BENCH_H

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What one call of mremap() costs, by kind of memory and mover: a page, in all, and at its worst. */
+/* What a call of mremap() costs, by kind of memory and mover: a page, in all, and at its worst. */
 
 #define _GNU_SOURCE
 #include <err.h>
@@ -63,7 +63,7 @@ static void run_mover(const struct row *row, enum mover mover)
 	print_cost(row->name, mover_names[mover], cost.page);
 }
 
-/* One VMA with the pages before it, but for the time in which the child is made, which gets no others. */
+/* The child gets no other page. Together with those it is one VMA before and afterwards. */
 static pid_t share_page_behind(char *area, size_t len, int advice)
 {
 	pid_t child;
@@ -71,7 +71,7 @@ static pid_t share_page_behind(char *area, size_t len, int advice)
 	if (mmap(area + len, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
 		 -1, 0) == MAP_FAILED || madvise(area + len, PAGE, advice))
 		err(FAILED, "mmap of the page behind");
-	*(volatile char *)(area + len) = 1;
+	__atomic_store_n(area + len, 1, __ATOMIC_RELAXED);
 	if (madvise(area, len, MADV_DONTFORK))
 		err(FAILED, "MADV_DONTFORK");
 	child = fork();
@@ -102,17 +102,22 @@ static unsigned long long time_check(char *dst, char *src, size_t len)
 	return ns;
 }
 
+/* What make_kind() gave its memory. */
+static int advice_of(const struct row *row)
+{
+	return row->kind == KIND_64K || row->kind == KIND_PMD ? MADV_HUGEPAGE : MADV_NOHUGEPAGE;
+}
+
 /* The engine has no door to its check alone. A call that must relocate and can't, only checks. */
 static void run_check(const struct row *row)
 {
-	const bool large = row->kind == KIND_64K || row->kind == KIND_PMD;
 	const size_t len = row->area + PAGE;
 	char *src = map_area(len), *dst = map_area(len);
 	unsigned long long ns, least = -1;
 	pid_t child;
 
 	make_kind(row->kind, src, row->area);
-	child = share_page_behind(src, row->area, large ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+	child = share_page_behind(src, row->area, advice_of(row));
 	for (int round = 0; round < ROUNDS; round++) {
 		ns = time_check(dst, src, len);
 		if (ns < least)
@@ -127,6 +132,30 @@ static void run_check(const struct row *row)
 	print_cost(row->name, "check", least / (double)(len / PAGE));
 }
 
+/* mremap() unmaps the source, whose page tables are there, and empty: what is that alone? */
+static void run_unmap(const struct row *row)
+{
+	unsigned long long ns, least = -1;
+
+	for (int round = 0; round < ROUNDS; round++) {
+		char *src = map_area(row->area), *dst = map_area(row->area);
+
+		make_kind(row->kind, src, row->area);
+		if (madvise(dst, row->area, advice_of(row)) ||
+		    mremap_move(dst, src, row->area, MREMAP_ONLYPAGES_HOLES) != (ssize_t)row->area)
+			err(FAILED, "%s: the pages stay", row->name);
+		ns = clock_ns();
+		munmap(src, row->area);
+		ns = clock_ns() - ns - clock_cost();
+		if (ns < least)
+			least = ns;
+		check_bytes(row->kind, dst, row->area);
+		unmap_area(src, row->area);
+		unmap_area(dst, row->area);
+	}
+	print_cost(row->name, "unmap", least / (double)(row->area / PAGE));
+}
+
 /**
  * bench_cost() - what a page costs, by each mover that moves memory of its kind
  */
@@ -134,9 +163,14 @@ void bench_cost(void)
 {
 	for (size_t i = 0; i < NR(rows); i++) {
 		run_mover(&rows[i], MREMAP);
-		/* It does not depend on where the memory goes. Of few pages it is the call. */
-		if (rows[i].area == AREA && !rows[i].shift)
+		/*
+		 * They don't depend on where the memory goes. Of few pages it is the call; and
+		 * page tables that are empty, which is all there is, go with the first round.
+		 */
+		if (rows[i].area == AREA && !rows[i].shift && rows[i].kind != KIND_NONE) {
 			run_check(&rows[i]);
+			run_unmap(&rows[i]);
+		}
 		run_mover(&rows[i], RELOCATE);
 		run_mover(&rows[i], MUST);
 		run_mover(&rows[i], ONLYPAGES);
@@ -183,7 +217,7 @@ void bench_hold(void)
 	close_work(&work);
 }
 
-/* Who forks for a moment has pages without a mark that they are his own, until he writes to each. */
+/* Behind a fork no page is marked as one's own, until it is written to. */
 static void lose_marks(void)
 {
 	pid_t child = fork();

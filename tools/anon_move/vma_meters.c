@@ -4,7 +4,6 @@
 #define _GNU_SOURCE
 #include <err.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,14 +31,14 @@ static FILE *open_file(const char *path)
  */
 size_t count_vmas(const char *start, size_t len)
 {
-	const uintptr_t from = (uintptr_t)start, to = from + len;
+	const unsigned long from = (uintptr_t)start, to = from + len;
 	FILE *maps = open_file("/proc/self/maps");
-	uintptr_t first, end;
+	unsigned long first, end;
 	char line[512];
 	size_t nr = 0;
 
 	while (fgets(line, sizeof(line), maps))
-		nr += !start || (sscanf(line, "%" SCNxPTR "-%" SCNxPTR, &first, &end) == 2 &&
+		nr += !start || (sscanf(line, "%lx-%lx", &first, &end) == 2 &&
 				 first < to && end > from);
 	fclose(maps);
 	return nr;
