@@ -224,7 +224,7 @@ static bool pages_are_sound(const struct plan *plan, const struct outcome *out)
 	int i, page;
 	bool empty;
 
-	/* Pages moved, yet .move could not say so; or mremap() failed after it had unmapped some. */
+	/* Pages moved, yet .move can't say so; or mremap() failed after it had unmapped some. */
 	if (has_twist(plan, ARG_READONLY) || (plan->by_mremap && out->error))
 		return true;
 	trace_pages(plan, out, from);

@@ -256,8 +256,10 @@ static void choose_registration(struct plan *plan)
 	if (!has_world_twist(plan) && one_in(plan, 3))
 		plan->registered[SRC] |= modes[below(plan, ARRAY_SIZE(modes))];
 	/* Such memory is not relocated. */
-	if (plan->by_mremap && !one_in(plan, 4))
-		plan->registered[SRC] = plan->registered[DST] = 0;
+	if (plan->by_mremap && !one_in(plan, 4)) {
+		plan->registered[SRC] = 0;
+		plan->registered[DST] = 0;
+	}
 	if (plan->one_vma) {
 		plan->registered[DST] |= plan->registered[SRC];
 		plan->registered[SRC] = 0;
