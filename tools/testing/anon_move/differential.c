@@ -305,7 +305,7 @@ static unsigned int report_full(unsigned int test, unsigned long relocated)
 {
 	unsigned int failed = report_intended(test, options.by_mremap);
 
-	test += INTENDED_ROWS(options.by_mremap);
+	test += intended_rows(options.by_mremap);
 	failed += report_kinds(test++, options.by_mremap);
 	if (options.by_mremap)
 		failed += !report_relocated(test, relocated);
@@ -320,7 +320,7 @@ int main(int argc, char **argv)
 
 	parse_options(argc, argv);
 	if (!options.self && options.calls >= ENOUGH_CALLS)
-		more = INTENDED_ROWS(options.by_mremap) + 1 + options.by_mremap;
+		more = intended_rows(options.by_mremap) + 1 + options.by_mremap;
 	need_swap();
 	settle_machine();
 	open_foreign_uffd();

@@ -113,9 +113,6 @@ struct outcome {
 	__u64 content[WORLD_PAGES];	/* afterwards */
 };
 
-/* Results that report_intended() prints. */
-#define INTENDED_ROWS(by_mremap)	((by_mremap) ? 1 : 7)
-
 enum verdict { ALIKE, INTENDED, DIFFERENT, NOT_COMPARABLE };
 
 static inline char *page_at(int page)
@@ -151,6 +148,7 @@ enum verdict compare_outcomes(const struct plan *plan, const struct outcome *bas
 			      const struct outcome *ours);
 void explain_outcomes(const struct plan *plan, const struct outcome *base,
 		      const struct outcome *ours);
+unsigned int intended_rows(bool by_mremap);
 unsigned int report_intended(unsigned int test, bool by_mremap);
 unsigned int report_kinds(unsigned int test, bool by_mremap);
 

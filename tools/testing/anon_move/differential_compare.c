@@ -426,9 +426,25 @@ static bool report_seen(unsigned int test, unsigned int seen, const char *id, co
 }
 
 /**
+ * intended_rows() - how many results report_intended() prints
+ * @by_mremap: by which call
+ *
+ * Return: their number.
+ */
+unsigned int intended_rows(bool by_mremap)
+{
+	unsigned int rows = by_mremap ? 0 : ARRAY_SIZE(outcome_rows);
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(page_rows); i++)
+		rows += page_rows[i].by_mremap == by_mremap;
+	return rows;
+}
+
+/**
  * report_intended() - one TAP result for each intended difference: was it ever seen?
  * @test: number of the first result
- * @by_mremap: by which call; INTENDED_ROWS() says how many results it has
+ * @by_mremap: by which call
  *
  * Return: how many were never seen.
  */

@@ -35,22 +35,10 @@ static __thread struct {
 } asked;
 static bool kernel_is_old;
 
-static long system_call(long nr, long *arg)
-{
-	register long a4 asm("r10") = arg[3];
-	register long a5 asm("r8") = arg[4];
-	register long a6 asm("r9") = arg[5];
-	long ret;
-
-	asm volatile("syscall" : "=a"(ret)
-		     : "a"(nr), "D"(arg[0]), "S"(arg[1]), "d"(arg[2]), "r"(a4), "r"(a5), "r"(a6)
-		     : "rcx", "r11", "memory");
-	return ret;
-}
-
 long syscall(long nr, ...)
 {
-	long arg[6], ret;
+	long (*next)(long nr, ...) = dlsym(RTLD_NEXT, "syscall");
+	long arg[6];
 	va_list args;
 	int i;
 
@@ -63,14 +51,11 @@ long syscall(long nr, ...)
 		asked.flags = arg[3];
 		asked.new = arg[4];
 	}
-	if (nr == SYS_mremap && kernel_is_old && (arg[3] & MREMAP_RELOCATE_ANON))
-		ret = -EINVAL;
-	else
-		ret = system_call(nr, arg);
-	if (ret >= 0 || ret < -4095)
-		return ret;
-	errno = -ret;
-	return -1;
+	if (nr == SYS_mremap && kernel_is_old && (arg[3] & MREMAP_RELOCATE_ANON)) {
+		errno = EINVAL;
+		return -1;
+	}
+	return next(nr, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
 }
 
 static void *libc_mremap(void)
