@@ -79,6 +79,7 @@ void check_bytes(enum kind kind, const char *area, size_t len);
 
 /* work.c */
 void open_work(struct work *work);
+int relocate_flags(enum mover mover);
 struct cost do_work(struct work *work, size_t len, unsigned int rounds,
 		    const struct event_counters *counters);
 void close_work(struct work *work);

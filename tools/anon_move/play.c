@@ -78,7 +78,7 @@ bool play_fits(struct play *play, bool done, const char *what)
  */
 bool play_move(struct play *play, char *dst, char *src, size_t len)
 {
-	const int flags = play->mover == RELOCATE ? MREMAP_RELOCATE_ANON : 0;
+	const int flags = relocate_flags(play->mover);
 	unsigned long long ns = clock_ns();
 	bool done;
 

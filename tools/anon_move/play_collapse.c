@@ -26,7 +26,7 @@ static void break_up(struct play *play, char *pieces, char *heap)
 /* Who moves pages alone gets rid of the VMAs by unmapping them. */
 static bool collapse(struct play *play, char *dst, char *src)
 {
-	const int flags = play->mover == RELOCATE ? MREMAP_RELOCATE_ANON : 0;
+	const int flags = relocate_flags(play->mover);
 	const size_t len = PIECES * PAGE;
 	unsigned long long ns = clock_ns();
 	bool done;

@@ -128,11 +128,11 @@ static bool grow_by_pages(struct play *play, struct array *array)
 
 static bool grow_by_mapping(struct play *play, struct array *array)
 {
-	const int flags = play->mover == RELOCATE ? MREMAP_RELOCATE_ANON : 0;
-	unsigned long long ns = clock_ns();
+	const int flags = MREMAP_MAYMOVE | relocate_flags(play->mover);
 	const size_t old = array->pages * PAGE;
+	unsigned long long ns = clock_ns();
 	/* The C library refuses flags that it does not know. */
-	long at = syscall(SYS_mremap, array->at, old, 2 * old, MREMAP_MAYMOVE | flags, NULL);
+	long at = syscall(SYS_mremap, array->at, old, 2 * old, flags, NULL);
 
 	ns = clock_ns() - ns;
 	if (!play_fits(play, at != -1, "mremap"))

@@ -248,7 +248,7 @@ static void regain_by(enum mover mover)
 /* The range has all of the huge page in the middle, and a part of the two beside it. */
 static void edges_by(enum mover mover)
 {
-	const int flags = mover == RELOCATE ? MREMAP_RELOCATE_ANON : 0;
+	const int flags = relocate_flags(mover);
 	const size_t area = 3 * PMD_SIZE, len = area - 2 * PAGE;
 	unsigned long long ns, least = -1;
 

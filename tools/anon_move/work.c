@@ -154,14 +154,25 @@ static void copy(const struct work *work, size_t len)
 		err(FAILED, "MADV_DONTNEED");
 }
 
-static void move_mapping(const struct work *work, size_t len)
+/**
+ * relocate_flags() - what a mover adds to the flags of mremap()
+ * @mover: one that moves the mapping with its pages
+ *
+ * Return: a flag, or 0.
+ */
+int relocate_flags(enum mover mover)
 {
 	static const int flags[NR_MOVERS] = {
 		[RELOCATE] = MREMAP_RELOCATE_ANON,
 		[MUST] = MREMAP_MUST_RELOCATE_ANON,
 	};
 
-	if (mremap_relocate(work->dst, work->src, len, flags[work->mover]))
+	return flags[mover];
+}
+
+static void move_mapping(const struct work *work, size_t len)
+{
+	if (mremap_relocate(work->dst, work->src, len, relocate_flags(work->mover)))
 		err(FAILED, "mremap by %s", mover_names[work->mover]);
 }
 
