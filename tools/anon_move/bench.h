@@ -41,6 +41,7 @@ extern const char *const mover_names[NR_MOVERS];
  * @pages: pages a call
  * @area: bytes that it can be at most
  * @shift: bytes that the other end lies behind a PMD border, less than PMD_SIZE
+ * @mode: UFFDIO_MOVE_MODE_* of each call, known before as the calls are what is measured
  * @uffd: descriptor that both ends are registered with; none for those by mremap()
  * @home: where the first end is mapped, for close_work()
  * @away: where the other end is
@@ -53,6 +54,7 @@ struct work {
 	size_t pages;
 	size_t area;
 	size_t shift;
+	int mode;
 	int uffd;
 	char *home;
 	char *away;

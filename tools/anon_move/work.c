@@ -55,6 +55,8 @@ void open_work(struct work *work)
 	work->away = map_area(work->area + PMD_SIZE);
 	work->src = work->home;
 	work->dst = work->away + work->shift;
+	work->mode = work->kind == KIND_MIXED || work->kind == KIND_NONE ?
+		UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES : 0;
 	make_kind(work->kind, work->src, work->area);
 	open_ends(work);
 }
@@ -103,16 +105,10 @@ static void prepare(struct work *work, size_t len)
 	open_ends(work);
 }
 
-static bool has_holes(const struct work *work)
-{
-	return work->kind == KIND_MIXED || work->kind == KIND_NONE;
-}
-
 static inline void move_part(const struct work *work, size_t at)
 {
-	const int mode = has_holes(work) ? UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES : 0;
 	struct uffd_moved moved = uffd_move(work->uffd, work->dst + at, work->src + at,
-					    work->pages * PAGE, mode);
+					    work->pages * PAGE, work->mode);
 
 	if (moved.stop)
 		errx(FAILED, "page %zu stays: %s", (at + moved.bytes) / PAGE,
@@ -127,7 +123,7 @@ static void move(const struct work *work, size_t len)
 
 static void move_only_pages(const struct work *work, size_t len)
 {
-	const int flags = has_holes(work) ? MREMAP_ONLYPAGES_HOLES : 0;
+	const int flags = work->mode ? MREMAP_ONLYPAGES_HOLES : 0;
 	const ssize_t step = work->pages * PAGE;
 
 	for (size_t at = 0; at < len; at += step)
