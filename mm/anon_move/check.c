@@ -74,18 +74,30 @@ static enum anon_move_stop check_shared(struct check *c, struct folio *folio, st
 	return ANON_MOVE_DONE;
 }
 
+/* Does the entry map the page with this frame? Not asked for what is as expected. */
+static noinline bool maps_frame(pte_t pte, unsigned long pfn)
+{
+	return pte_present(pte) && pte_pfn(pte) == pfn;
+}
+
 /* Are all pages of the folio here, in order and nobody else's? */
 static bool in_order(const struct check *c, unsigned int i, struct page *page, unsigned int nr)
 {
-	unsigned long pfn = page_to_pfn(page);
+	pte_t *ptes = c->ptes + i;
+	pte_t expected = ptep_get(ptes);
+	const u64 step = anon_move_pte_step(expected);
+	const unsigned long pfn = page_to_pfn(page);
 	unsigned int k;
 
 	if (page != compound_head(page) || nr > c->nr - i)
 		return false;
-	for (k = 0; k < nr; k++) {
-		pte_t pte = ptep_get(c->ptes + i + k);
+	/* As when they are taken, most of them differ by the frame alone. */
+	#pragma GCC unroll 16
+	for (k = 0; k < nr; k++, expected = anon_move_pte_add(expected, step)) {
+		pte_t pte = ptep_get(ptes + k);
 
-		if (!pte_present(pte) || pte_pfn(pte) != pfn + k || !anon_move_exclusive(page + k))
+		if (!anon_move_exclusive(page + k) ||
+		    (unlikely(!pte_same(pte, expected)) && !maps_frame(pte, pfn + k)))
 			return false;
 	}
 	return true;
@@ -151,20 +163,56 @@ static enum anon_move_stop check_swapped(struct check *c, unsigned int i, pte_t 
 	return anon_move_slot_cached(entry) ? check_cached(c, entry) : ANON_MOVE_DONE;
 }
 
+static __always_inline bool plainly_swapped(pte_t pte)
+{
+	softleaf_t entry = softleaf_from_pte(pte);
+
+	return softleaf_is_swap(entry) && pte_swp_exclusive(pte) && !anon_move_slot_cached(entry);
+}
+
+/* Most of what there is: nothing, or a small page that is nobody else's. */
+static __always_inline bool fine_at_once(pte_t pte)
+{
+	struct folio *folio;
+	struct page *page;
+
+	if (unlikely(!pte_present(pte)))
+		return pte_none(pte) || plainly_swapped(pte);
+	if (anon_move_pte_special(pte))
+		return false;
+	page = pte_page(pte);
+	folio = page_folio(page);
+	return !anon_move_check_folio(folio, page) && !folio_test_large(folio);
+}
+
+/* A loop of its own, as nearly all of the time goes here. Where it ends. */
+static unsigned int pass_fine(const struct check *c, unsigned int i)
+{
+	pte_t *pte = c->ptes + i, *end = c->ptes + c->nr;
+
+	while (pte < end && fine_at_once(ptep_get(pte)))
+		pte++;
+	return pte - c->ptes;
+}
+
 static enum anon_move_stop check_entries(struct check *c, unsigned int *fine)
 {
 	enum anon_move_stop stop = ANON_MOVE_DONE;
-	unsigned int i, nr;
+	unsigned int i, nr = 1;
 
 	for (i = 0; i < c->nr; i += nr) {
-		pte_t pte = ptep_get(c->ptes + i);
+		pte_t pte;
 
+		/* Behind a large folio comes another, most likely. */
+		if (nr == 1)
+			i = pass_fine(c, i);
+		if (i == c->nr)
+			break;
+		pte = ptep_get(c->ptes + i);
 		nr = 1;
-		if (pte_none(pte))
-			continue;
 		if (pte_present(pte))
 			nr = check_present(c, i, pte, &stop);
-		else
+		else if (!pte_none(pte))
 			stop = check_swapped(c, i, pte);
 		if (stop)
 			break;
