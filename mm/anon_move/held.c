@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The walk of who holds both VMAs for writing: gives way to nobody, and waits where it is.
+ * The walk of who holds both VMAs for writing: gives way to nobody, waits where it is, and
+ * leaves no page tables behind.
  */
 
 #include "anon_move.h"
@@ -66,17 +67,57 @@ bool anon_move_wait_held(struct anon_move *am, enum anon_move_stop stop)
 	       stop == ANON_MOVE_LOCKED || stop == ANON_MOVE_RACED;
 }
 
-/**
- * anon_move_walk_held() - move the pages of a mapping that nobody else can get at
- * @am: the move: @am->req, both VMAs, @am->uffd; @am->done is where it begins
- *
- * Gives way to nobody and gives up for nothing that passes.
- *
- * Context: the mmap_lock and both VMAs write-locked; sleeps.
- * Return: %ANON_MOVE_DONE, or why the rest can't move: %ANON_MOVE_NOMEM, or what
- *	   anon_move_check() had not found.
+#ifdef CONFIG_TRANSPARENT_HUGEPAGE
+/* Takes the page table that maps @addr out of its PMD and adds it to a list. */
+static void detach_table(struct mm_struct *mm, unsigned long addr, struct list_head *detached)
+{
+	pmd_t *pmdp = mm_find_pmd(mm, addr), pmd;
+	spinlock_t *ptl; /* of @pmdp */
+
+	if (!pmdp || pmd_none(pmdp_get_lockless(pmdp)))
+		return;
+	VM_WARN_ON_ONCE(anon_move_leading_none(mm, pmdp, addr, PMD_SIZE) != PTRS_PER_PTE);
+	ptl = pmd_lock(mm, pmdp);
+	pmd = pmdp_get(pmdp);
+	pmd_clear(pmdp);
+	spin_unlock(ptl);
+	mm_dec_nr_ptes(mm);
+	list_add(&pmd_pgtable(pmd)->lru, detached);
+}
+
+/*
+ * Who unmaps the source would look at each of their entries once more. Nobody can fill them
+ * any more. A walk of the reverse map that has still one of them mapped finds nothing in it,
+ * nor does GUP-fast, and both are through before it is freed (REGRESSIONS R7). What a CPU
+ * remembers of the way to it is gone by then, too. Xen's guests without huge pages have to
+ * be told of page tables that are freed, which the kernel does not do for those freed so.
  */
-enum anon_move_stop anon_move_walk_held(struct anon_move *am)
+static void free_emptied_tables(struct anon_move *am)
+{
+	const unsigned long end = am->req->src + am->req->len;
+	unsigned long addr = ALIGN(am->req->src, PMD_SIZE);
+	struct page *table, *next;
+	LIST_HEAD(detached);
+
+	if (!has_transparent_hugepage())
+		return;
+	for (; addr < end && end - addr >= PMD_SIZE; addr += PMD_SIZE) {
+		detach_table(am->req->mm, addr, &detached);
+		cond_resched();
+	}
+	if (list_empty(&detached))
+		return;
+	flush_tlb_range(am->src_vma, am->req->src, end);
+	pmdp_get_lockless_sync();
+	list_for_each_entry_safe(table, next, &detached, lru)
+		pte_free_defer(am->req->mm, table);
+}
+#else
+/* Without huge pages the kernel has no way to free one that others may be looking at. */
+static void free_emptied_tables(struct anon_move *am) { }
+#endif
+
+static enum anon_move_stop walk(struct anon_move *am)
 {
 	while (am->done < am->req->len) {
 		enum anon_move_stop stop = anon_move_step(am);
@@ -88,4 +129,24 @@ enum anon_move_stop anon_move_walk_held(struct anon_move *am)
 		cond_resched();
 	}
 	return ANON_MOVE_DONE;
+}
+
+/**
+ * anon_move_walk_held() - move the pages of a mapping that nobody else can get at
+ * @am: the move: @am->req, both VMAs, @am->uffd; @am->done is where it begins
+ *
+ * Gives way to nobody and gives up for nothing that passes. In the end the source has no
+ * page tables but where they reach beyond it.
+ *
+ * Context: the mmap_lock and both VMAs write-locked; sleeps.
+ * Return: %ANON_MOVE_DONE, or why the rest can't move: %ANON_MOVE_NOMEM, or what
+ *	   anon_move_check() had not found.
+ */
+enum anon_move_stop anon_move_walk_held(struct anon_move *am)
+{
+	enum anon_move_stop stop = walk(am);
+
+	if (!stop)
+		free_emptied_tables(am);
+	return stop;
 }

@@ -26,22 +26,20 @@ function judge(row, ours,    most) {
 
 function move_of(row) {
 	return has(check_of(row), "check", "instructions") ? \
-		sprintf("%.1f", get(row, "relocate", "instructions") - get(check_of(row), "check", "instructions") - \
-			get(check_of(row), "unmap", "instructions")) : "-"
+		sprintf("%.1f", get(row, "relocate", "instructions") - get(check_of(row), "check", "instructions")) : "-"
 }
 
 function costs(    i, row, ours, form) {
-	form = "%-9s%8s%7s%7s%7s%10s%9s%7s%9s%11s%9s\n"
-	printf form, "row", "mremap", "check", "move", "unmap", "RELOCATE", "at most", "holds", "MUST_", "ONLYPAGES", "UFFDIO_"
-	printf form, "", "", "", "", "", "_ANON", "", "", "RELOCATE", "", "MOVE"
+	form = "%-9s%8s%7s%7s%10s%9s%7s%10s%11s%9s\n"
+	printf form, "row", "mremap", "check", "move", "RELOCATE", "at most", "holds", "MUST_", "ONLYPAGES", "UFFDIO_"
+	printf form, "", "", "", "", "_ANON", "", "", "RELOCATE", "", "MOVE"
 	for (i = 1; i <= nr; i++) {
 		row = rows[i]
 		if (!has(row, "relocate", "instructions"))
 			continue
 		ours = get(row, "relocate", "instructions")
 		printf form, row, show(row, "mremap", "instructions", "%.1f"), show(check_of(row), "check", "instructions", "%.1f"),
-			move_of(row), show(check_of(row), "unmap", "instructions", "%.1f"),
-			show(row, "relocate", "instructions", "%.1f"),
+			move_of(row), show(row, "relocate", "instructions", "%.1f"),
 			("relocate." row) in target ? target["relocate." row] : "-",
 			("relocate." row) in target ? judge(row, ours) : "",
 			show(row, "must", "instructions", "%.1f"), show(row, "onlypages", "instructions", "%.1f"),
@@ -124,10 +122,9 @@ function part_of_pages() {
 	print "in two page tables. Elsewhere it moves page tables, or huge entries, where 2 MiB are moved at once."
 	print "mixed: 1 in 8 pages is a hole, the zero page or swapped out. empty: all pages were given back."
 	print "regain: a child was there and is gone, so no page is marked as the parent's own any more."
-	print "check: a call with MUST_RELOCATE that finds a shared page behind all the others, and ends. unmap: a"
-	print "munmap() of what MREMAP_ONLYPAGES has emptied, as mremap() unmaps the source. move: what these leave"
-	print "of RELOCATE_ANON, which makes the VMA and page tables, as it comes to them, and moves the entries."
-	print "MUST_RELOCATE checks before it unmaps the destination, and again."
+	print "check: a call with MUST_RELOCATE that finds a shared page behind all the others, and ends. move: what"
+	print "that leaves of RELOCATE_ANON, which makes the VMA and page tables, moves the entries, and frees the"
+	print "page tables that it has emptied. MUST_RELOCATE checks before it unmaps the destination, and again."
 	print ""
 }
 

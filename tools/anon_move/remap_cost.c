@@ -132,30 +132,6 @@ static void run_check(const struct row *row)
 	print_cost(row->name, "check", least / (double)(len / PAGE));
 }
 
-/* mremap() unmaps the source, whose page tables are there, and empty: what is that alone? */
-static void run_unmap(const struct row *row)
-{
-	unsigned long long ns, least = -1;
-
-	for (int round = 0; round < ROUNDS; round++) {
-		char *src = map_area(row->area), *dst = map_area(row->area);
-
-		make_kind(row->kind, src, row->area);
-		if (madvise(dst, row->area, advice_of(row)) ||
-		    mremap_move(dst, src, row->area, MREMAP_ONLYPAGES_HOLES) != (ssize_t)row->area)
-			err(FAILED, "%s: the pages stay", row->name);
-		ns = clock_ns();
-		munmap(src, row->area);
-		ns = clock_ns() - ns - clock_cost();
-		if (ns < least)
-			least = ns;
-		check_bytes(row->kind, dst, row->area);
-		unmap_area(src, row->area);
-		unmap_area(dst, row->area);
-	}
-	print_cost(row->name, "unmap", least / (double)(row->area / PAGE));
-}
-
 /**
  * bench_cost() - what a page costs, by each mover that moves memory of its kind
  */
@@ -163,14 +139,9 @@ void bench_cost(void)
 {
 	for (size_t i = 0; i < NR(rows); i++) {
 		run_mover(&rows[i], MREMAP);
-		/*
-		 * They don't depend on where the memory goes. Of few pages it is the call; and
-		 * page tables that are empty, which is all there is, go with the first round.
-		 */
-		if (rows[i].area == AREA && !rows[i].shift && rows[i].kind != KIND_NONE) {
+		/* Does not depend on where the memory goes; and of few pages it is the call. */
+		if (rows[i].area == AREA && !rows[i].shift && rows[i].kind != KIND_NONE)
 			run_check(&rows[i]);
-			run_unmap(&rows[i]);
-		}
 		run_mover(&rows[i], RELOCATE);
 		run_mover(&rows[i], MUST);
 		run_mover(&rows[i], ONLYPAGES);

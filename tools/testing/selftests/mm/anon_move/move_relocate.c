@@ -798,6 +798,53 @@ TEST_F(calls, grows_while_it_moves)
 	munmap(self->dst, 2 * SOME * PAGE);
 }
 
+FIXTURE(tables)
+{
+	char *src;
+	char *dst;
+};
+
+FIXTURE_SETUP(tables)
+{
+	const char *missing = relocate_missing();
+
+	if (missing)
+		SKIP(return, "%s", missing);
+	self->src = map_alone(AREA);
+	self->dst = reserve(AREA);
+	madvise(self->src, AREA * PAGE, MADV_NOHUGEPAGE);
+	fill_pages(self->src, AREA, 1);
+}
+
+FIXTURE_TEARDOWN(tables)
+{
+	munmap(self->src, AREA * PAGE);
+	munmap(self->dst, AREA * PAGE);
+}
+
+/* Both are emptied: what stays mapped there has none. */
+TEST_F_TIMEOUT(tables, are_given_back, PATIENCE)
+{
+	const char *status = "/proc/self/status";
+	const long long before = read_number(status, "VmPTE:");
+
+	ASSERT_EQ(0, relocate(self->dst, self->src, AREA, MUST | MREMAP_DONTUNMAP));
+	EXPECT_EQ(before, read_number(status, "VmPTE:"));
+	EXPECT_STREQ("", pages_differ(self->src, AREA, 0));
+	expect_whole(_metadata, self->dst, AREA, 1);
+}
+
+/* Two that reach beyond the range keep what is there. */
+TEST_F_TIMEOUT(tables, of_others_stay, PATIENCE)
+{
+	const size_t part = PMD_PAGES / 2;
+
+	ASSERT_EQ(0, relocate(self->dst, self->src + part * PAGE, PMD_PAGES, MUST));
+	expect_whole(_metadata, self->src, part, 1);
+	expect_whole(_metadata, self->dst, PMD_PAGES, part + 1);
+	expect_whole(_metadata, self->src + (part + PMD_PAGES) * PAGE, part, part + PMD_PAGES + 1);
+}
+
 /* Others lock the folios, take their entries away for a while, and look for them. */
 FIXTURE(busy)
 {
