@@ -9,10 +9,14 @@
 
 #include "anon_move.h"
 
-/* Of one look into a page table. @whole is known to have all of its entries in the range. */
+/*
+ * Of one look into a page table. @whole is known to have all of its entries in the range,
+ * and if @alone nobody else knows of it.
+ */
 struct check {
 	struct anon_move *am;
 	struct folio *whole;
+	bool alone;
 	pte_t *ptes;
 	unsigned long addr;
 	unsigned int nr;
@@ -23,11 +27,12 @@ struct check {
 #define CHECK_TRIES	3
 
 /* With a reference, or another folio might get to be at its address. */
-static void set_whole(struct check *c, struct folio *folio)
+static void set_whole(struct check *c, struct folio *folio, bool alone)
 {
 	if (c->whole)
 		folio_put(c->whole);
 	c->whole = folio;
+	c->alone = alone;
 }
 
 /* Remember what is in the way. It is dealt with when the page table is unlocked. */
@@ -70,6 +75,18 @@ static enum anon_move_stop check_shared(struct check *c, struct folio *folio, st
 		return meet(c, folio, ANON_MOVE_WRITEBACK);
 	if (!sole_owner(folio, vma))
 		return ANON_MOVE_SHARED;
+	SetPageAnonExclusive(page);
+	return ANON_MOVE_DONE;
+}
+
+/* One entry says nothing of the others that a large folio has: settle_folio() asks for those. */
+static enum anon_move_stop check_shared_part(struct check *c, struct folio *folio,
+					     struct page *page)
+{
+	if (!folio_test_large(folio) || !folio_test_anon(folio))
+		return check_shared(c, folio, page);
+	if (folio != c->whole || !c->alone)
+		return meet(c, folio, ANON_MOVE_SHARED);
 	SetPageAnonExclusive(page);
 	return ANON_MOVE_DONE;
 }
@@ -119,7 +136,7 @@ static unsigned int check_present(struct check *c, unsigned int i, pte_t pte,
 	folio = page_folio(page);
 	*stop = anon_move_check_folio(folio, page);
 	if (unlikely(*stop))
-		*stop = check_shared(c, folio, page);
+		*stop = check_shared_part(c, folio, page);
 	if (*stop)
 		return 0;
 	if (!folio_test_large(folio) || folio == c->whole)
@@ -276,6 +293,31 @@ static enum anon_move_stop check_huge(struct check *c, const struct anon_move_ba
 #endif
 
 /*
+ * As sole_owner(), for a large folio. It must be out of the swap cache before its entries
+ * are counted: there, that all are in the range says nothing of others, who may map it, too.
+ */
+static enum anon_move_stop settle_shared(struct check *c)
+{
+	struct anon_move *am = c->am;
+	struct folio *folio = am->folio;
+
+	if (folio_test_writeback(folio))
+		return ANON_MOVE_WRITEBACK;
+	if (folio_test_swapcache(folio) && !folio_free_swap(folio))
+		return ANON_MOVE_SHARED;
+	if (!folio_test_lru(folio))
+		lru_add_drain();
+	set_whole(c, NULL, false);
+	/* One reference more than mappings is ours. */
+	if (folio_ref_count(folio) > folio_mapcount(folio) + 1 || !anon_move_all_inside(am))
+		return ANON_MOVE_SHARED;
+	folio_move_anon_rmap(folio, am->src_vma);
+	folio_get(folio);
+	set_whole(c, folio, true);
+	return ANON_MOVE_RACED;
+}
+
+/*
  * A large folio with entries that this look could not judge by themselves. One that
  * has others than in the range is split, or out of the cache, before it can move.
  */
@@ -289,9 +331,11 @@ static enum anon_move_stop settle_folio(struct check *c, enum anon_move_stop sto
 	if (!folio_test_large(folio) || !folio_test_anon(folio) ||
 	    (stop == ANON_MOVE_CACHED && !folio_test_swapcache(folio))) {
 		stop = ANON_MOVE_RACED;
+	} else if (stop == ANON_MOVE_SHARED) {
+		stop = settle_shared(c);
 	} else if (anon_move_all_inside(am)) {
 		folio_get(folio);
-		set_whole(c, folio);
+		set_whole(c, folio, false);
 		stop = ANON_MOVE_RACED;
 	} else {
 		stop = anon_move_drop_cached(am);
@@ -301,6 +345,9 @@ static enum anon_move_stop settle_folio(struct check *c, enum anon_move_stop sto
 		return anon_move_reclaim(folio) ? ANON_MOVE_RACED : ANON_MOVE_SPLIT_FAILED;
 	}
 	folio_unlock(folio);
+	/* That is waited for with it. */
+	if (stop == ANON_MOVE_WRITEBACK)
+		return stop;
 	folio_put(folio);
 	am->folio = NULL;
 	return stop;
@@ -318,7 +365,7 @@ static enum anon_move_stop check_step(struct check *c)
 		return ANON_MOVE_DONE;
 	}
 	stop = anon_move_pmd_huge(pmd) ? check_huge(c, &b) : check_table(c, &b);
-	if (stop == ANON_MOVE_LARGE || stop == ANON_MOVE_CACHED)
+	if (am->folio && stop != ANON_MOVE_WRITEBACK)
 		stop = settle_folio(c, stop);
 	return stop;
 }
@@ -359,6 +406,6 @@ enum anon_move_stop anon_move_check(struct anon_move *am)
 		stop = ANON_MOVE_DONE;
 		cond_resched();
 	}
-	set_whole(&c, NULL);
+	set_whole(&c, NULL, false);
 	return stop;
 }

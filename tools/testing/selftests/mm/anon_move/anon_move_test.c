@@ -280,6 +280,40 @@ struct moved move_by_mremap(void *dst, void *src, size_t len, __u64 mode)
 }
 
 /**
+ * relocate() - mremap() of whole pages to a place of the same length
+ * @dst: first byte of the destination
+ * @src: first byte of the source
+ * @pages: how many
+ * @flags: MREMAP_*
+ *
+ * Return: 0, or a negative errno.
+ */
+int relocate(void *dst, void *src, size_t pages, int flags)
+{
+	long ret = syscall(__NR_mremap, src, pages * PAGE, pages * PAGE, flags, dst);
+
+	return ret == (long)dst ? 0 : -errno;
+}
+
+/**
+ * relocate_missing() - why mremap() can't relocate here
+ *
+ * Return: a reason, or NULL if it can.
+ */
+const char *relocate_missing(void)
+{
+	const char *missing = move_missing();
+	char *page = map_aligned(PAGE);
+	long ret;
+
+	if (missing)
+		return missing;
+	ret = syscall(__NR_mremap, page, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_RELOCATE_ANON, 0);
+	munmap(page, PAGE);
+	return ret == (long)page ? NULL : "no MREMAP_RELOCATE_ANON in this kernel";
+}
+
+/**
  * move_pages_of() - UFFDIO_MOVE, with a canary in .move
  * @uffd: the descriptor
  * @dst: first byte of the destination

@@ -87,6 +87,8 @@ void space_close(struct space *s);
 struct moved move_pages_of(int uffd, void *dst, void *src, size_t len, __u64 mode);
 long move_only_pages(void *dst, void *src, size_t len, int flags);
 struct moved move_by_mremap(void *dst, void *src, size_t len, __u64 mode);
+int relocate(void *dst, void *src, size_t pages, int flags);
+const char *relocate_missing(void);
 struct moved move_surely(int uffd, void *dst, void *src, size_t len);
 int space_register_source(struct space *s);
 int move_there_and_back(struct space *s, size_t pages);

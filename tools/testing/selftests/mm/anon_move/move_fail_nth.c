@@ -311,13 +311,10 @@ FIXTURE_TEARDOWN(relocate_nth)
 static bool relocate_failing(struct sweep *w, unsigned int nth, int *err)
 {
 	const int flags = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_MUST_RELOCATE_ANON;
-	const size_t len = w->pages * PAGE;
 
 	if (!arm(w, nth))
 		return false;
-	*err = 0;
-	if (syscall(SYS_mremap, w->space.src, len, len, flags, w->dst) != (long)w->dst)
-		*err = errno;
+	*err = -relocate(w->dst, w->space.src, w->pages, flags);
 	return has_failed(w);
 }
 

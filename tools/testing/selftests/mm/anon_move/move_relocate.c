@@ -27,27 +27,6 @@
 #define ROUNDS	30
 #define ALWAYS	"/sys/kernel/debug/anon_move/relocate_always"
 
-/* Returns 0, or a negative errno. */
-static int relocate(void *dst, void *src, size_t pages, int flags)
-{
-	long ret = syscall(SYS_mremap, src, pages * PAGE, pages * PAGE, flags, dst);
-
-	return ret == (long)dst ? 0 : -errno;
-}
-
-static const char *relocate_missing(void)
-{
-	const char *missing = move_missing();
-	char *page = map_aligned(PAGE);
-	long ret;
-
-	if (missing)
-		return missing;
-	ret = syscall(SYS_mremap, page, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_RELOCATE_ANON, 0);
-	munmap(page, PAGE);
-	return ret == (long)page ? NULL : "no MREMAP_RELOCATE_ANON in this kernel";
-}
-
 /* Memory of our own, PMD aligned, where nothing is mapped beside it. */
 static char *map_alone(size_t pages)
 {
@@ -435,37 +414,39 @@ TEST_F(merges, A6_several_mappings_in_one_call)
 
 FIXTURE(shared)
 {
+	struct space space;
 	char *src;
 	char *dst;
 };
 
 FIXTURE_VARIANT(shared)
 {
-	bool huge;
+	enum page_kind_id kind;
 };
 
-FIXTURE_VARIANT_ADD(shared, small) { false };
-FIXTURE_VARIANT_ADD(shared, thp) { true };
+FIXTURE_VARIANT_ADD(shared, small) { KIND_SMALL };
+FIXTURE_VARIANT_ADD(shared, mthp) { KIND_MTHP };
+FIXTURE_VARIANT_ADD(shared, thp) { KIND_THP };
+FIXTURE_VARIANT_ADD(shared, thp_by_ptes) { KIND_THP_BY_PTES };
 
 FIXTURE_SETUP(shared)
 {
 	const char *missing = relocate_missing();
 
-	missing = !missing && variant->huge ? kind_missing(KIND_THP) : missing;
+	missing = missing ? missing : kind_missing(variant->kind);
 	if (missing)
 		SKIP(return, "%s", missing);
-	self->src = map_alone(PMD_PAGES);
+	ASSERT_EQ(0, space_open(&self->space, PMD_PAGES, 0));
+	ASSERT_EQ(0, make_kind(&self->space, variant->kind, 0, PMD_PAGES));
+	self->src = self->space.src;
 	self->dst = map_alone(PMD_PAGES);
-	if (variant->huge)
-		madvise(self->src, PMD, MADV_HUGEPAGE);
-	fill_pages(self->src, PMD_PAGES, 1);
 	fill_pages(self->dst, 1, 77);
 }
 
 FIXTURE_TEARDOWN(shared)
 {
-	munmap(self->src, PMD);
 	munmap(self->dst, PMD);
+	space_close(&self->space);
 }
 
 TEST_F_TIMEOUT(shared, F1_D14_nothing_changes, PATIENCE)
@@ -506,6 +487,26 @@ TEST_F_TIMEOUT(shared, D10_half_written_since, PATIENCE)
 	EXPECT_EQ(0, relocate(self->dst, self->src, PMD_PAGES, MUST));
 	expect_whole(_metadata, self->dst, PMD_PAGES, 1);
 	end_child(child);
+}
+
+/* Whoever reads from the pipe would see what is written to the page afterwards (V2). */
+TEST_F_TIMEOUT(shared, V2_D11_reference_of_a_dead_child, PATIENCE)
+{
+	struct iovec iov = { self->src, 1 };
+	int pipes[2], status;
+	pid_t child;
+
+	ASSERT_EQ(0, pipe(pipes));
+	child = fork();
+	if (!child)
+		_exit(vmsplice(pipes[1], &iov, 1, 0) != 1);
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	ASSERT_EQ(0, status);
+	EXPECT_EQ(-EFAULT, relocate(self->dst, self->src, PMD_PAGES, MUST));
+	close(pipes[0]);
+	close(pipes[1]);
+	EXPECT_EQ(0, relocate(self->dst, self->src, PMD_PAGES, MUST));
+	expect_whole(_metadata, self->dst, PMD_PAGES, 1);
 }
 
 FIXTURE(pinned)
@@ -660,23 +661,6 @@ TEST_F_TIMEOUT(apart, A2_first_half_unmapped, PATIENCE)
 	ASSERT_EQ(0, munmap(src, first * PAGE));
 	ASSERT_EQ(0, relocate(self->dst, src + first * PAGE, first, MUST));
 	expect_whole(_metadata, self->dst, first, first + 1);
-}
-
-TEST_F_TIMEOUT(apart, in_the_swap_cache, PATIENCE)
-{
-	char *src = self->space.src, *dst = self->dst + PAGE;
-	int pipes[2], i;
-
-	/* A reference keeps what is swapped out in the cache. */
-	ASSERT_EQ(0, pipe(pipes));
-	ASSERT_EQ(1, vmsplice(pipes[1], &(struct iovec) { src, 1 }, 1, 0));
-	for (i = 0; i < 100 && !all_pages(src, PMD_PAGES, PM_PRESENT | PM_SWAP, PM_SWAP); i++)
-		madvise(src, PMD, MADV_PAGEOUT);
-	ASSERT_EQ(0, relocate(dst, src, PMD_PAGES, MUST));
-	EXPECT_STREQ("", pages_differ(dst, PMD_PAGES, 1));
-	close(pipes[0]);
-	close(pipes[1]);
-	expect_whole(_metadata, dst, PMD_PAGES, 1);
 }
 
 TEST_F_TIMEOUT(apart, half_swapped_out, PATIENCE)

@@ -14,6 +14,7 @@
 
 #define AREA	(2 * PMD_PAGES)
 #define MADE	(4 * MTHP_PAGES)
+#define SURELY	(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_MUST_RELOCATE_ANON)
 
 /* A source, and the frames that its pages were in before they were paged out. */
 struct made {
@@ -226,6 +227,106 @@ TEST_F_TIMEOUT(cache, O7_mapped_under_writeback, PATIENCE)
 {
 	begin_write(_metadata, &self->made, &variant->plan, true);
 	move_and_check(_metadata, &self->made, &variant->plan, "moved_small moved_large");
+}
+
+/* The mapping moves with them, by mremap(), and so do folios that come into two page tables. */
+FIXTURE(relocated)
+{
+	struct made made;
+};
+
+FIXTURE_VARIANT(relocated)
+{
+	struct plan plan;
+};
+
+FIXTURE_VARIANT_ADD(relocated, small) { { KIND_SMALL, 3, 40, 8, true } };
+FIXTURE_VARIANT_ADD(relocated, shifted) { { KIND_MTHP, MTHP_PAGES, 2 * MTHP_PAGES, 5, true } };
+FIXTURE_VARIANT_ADD(relocated, across_pmd) { { KIND_MTHP, 0, MADE, PMD_PAGES - 24, true } };
+FIXTURE_VARIANT_ADD(relocated, parts) { { KIND_MTHP, 3, 40, 8, false } };
+
+FIXTURE_SETUP(relocated)
+{
+	const char *missing = cache_missing(variant->plan.kind);
+
+	missing = missing ? missing : relocate_missing();
+	if (missing)
+		SKIP(return, "%s", missing);
+	make(_metadata, &self->made, variant->plan.kind);
+}
+
+FIXTURE_TEARDOWN(relocated)
+{
+	space_close(&self->made.space);
+}
+
+static void relocate_and_check(struct __test_metadata *_metadata, const struct made *m,
+			       const struct plan *p)
+{
+	char *dst = m->space.dst + p->dst * PAGE, *src = m->space.src + p->src * PAGE;
+	const size_t end = p->src + p->pages;
+
+	ASSERT_EQ(0, relocate(dst, src, p->pages, SURELY));
+	if (p->whole)
+		expect_same_folios(_metadata, m, p);
+	out_and_in(_metadata, dst, p->pages, p->src + 1);
+	out_and_in(_metadata, m->space.src, p->src, 1);
+	out_and_in(_metadata, m->space.src + end * PAGE, MADE - end, end + 1);
+}
+
+TEST_F_TIMEOUT(relocated, D6_written, PATIENCE)
+{
+	ASSERT_TRUE(page_out_to_cache(&self->made));
+	relocate_and_check(_metadata, &self->made, &variant->plan);
+}
+
+TEST_F_TIMEOUT(relocated, D6_under_writeback, PATIENCE)
+{
+	begin_write(_metadata, &self->made, &variant->plan, false);
+	relocate_and_check(_metadata, &self->made, &variant->plan);
+}
+
+TEST_F_TIMEOUT(relocated, D6_mapped_under_writeback, PATIENCE)
+{
+	begin_write(_metadata, &self->made, &variant->plan, true);
+	relocate_and_check(_metadata, &self->made, &variant->plan);
+}
+
+/* Here all entries of each folio are back; the child has as many, which are those of its slots. */
+TEST_F_TIMEOUT(relocated, V2_slots_of_a_child, PATIENCE)
+{
+	struct made *m = &self->made;
+	const struct plan *p = &variant->plan;
+	char *dst = m->space.dst + p->dst * PAGE, *src = m->space.src + p->src * PAGE;
+	pid_t child;
+
+	ASSERT_TRUE(page_out_to_cache(m));
+	child = share_with_child();
+	ASSERT_LT(0, child);
+	touch_pages(m->space.src, MADE);
+	EXPECT_EQ(-EFAULT, relocate(dst, src, p->pages, SURELY));
+	end_child(child);
+	/* What lies across an edge of the range is not looked at as a whole. */
+	if (!p->whole)
+		return;
+	ASSERT_EQ(0, relocate(dst, src, p->pages, SURELY));
+	out_and_in(_metadata, dst, p->pages, p->src + 1);
+}
+
+/* The slots are nobody's any more, and the child maps the folios: they are in the cache still. */
+TEST_F_TIMEOUT(relocated, V2_mapped_by_a_child, PATIENCE)
+{
+	struct made *m = &self->made;
+	const struct plan *p = &variant->plan;
+	char *dst = m->space.dst + p->dst * PAGE, *src = m->space.src + p->src * PAGE;
+	pid_t child;
+
+	begin_write(_metadata, m, p, true);
+	child = share_with_child();
+	ASSERT_LT(0, child);
+	EXPECT_EQ(-EFAULT, relocate(dst, src, p->pages, SURELY));
+	end_child(child);
+	out_and_in(_metadata, src, p->pages, p->src + 1);
 }
 
 /* Large folios, written, some of whose entries are not what they were. */
