@@ -4,7 +4,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup tree kernel debug-kernel bench-kernel kcsan-kernel cov-kernel selftests run bench bench-mremap bench-docs test test-long check check-debug soak check-race cov mutants lint check-configs patch clean
+.PHONY: help setup tree kernel debug-kernel bench-kernel kcsan-kernel cov-kernel selftests run bench bench-mremap programs bench-docs test test-long check check-debug soak check-race cov mutants lint check-configs patch clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -18,7 +18,10 @@ bench: kernel bench-kernel selftests ## what moving costs, row by row, by each m
 bench-mremap: bench-kernel selftests ## what relocating by mremap() costs, and how many VMAs remain: tables and build/BASE/bench-mremap.json; BENCH=PART for one
 	@tools/anon_move/bench-mremap $(BENCH)
 
-bench-docs: setup ## write the tables and draw the charts of Documentation/mm/anon_move-{bench,mremap}-BASE.* from what both benchmarks left in build/BASE
+programs: kernel selftests ## run programs of Debian's with their mremap() relocated: how often it was, and why not; PROGRAMS="luajit" for some
+	@tools/anon_move/programs $(PROGRAMS)
+
+bench-docs: setup ## write the tables and draw the charts of Documentation/mm/anon_move-{bench,mremap,programs}-BASE.* from what those targets left in build/BASE
 	@tools/anon_move/bench-docs
 
 test: ## lint, compile tests, guests with and without debugging, on both bases (with BASE=... on one)
