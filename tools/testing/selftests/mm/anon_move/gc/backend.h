@@ -42,12 +42,13 @@ struct backend {
 };
 
 extern const struct backend *backend;
-extern const struct backend backend_move, backend_copy, backend_mremap;
+extern const struct backend backend_move, backend_onlypages, backend_copy, backend_mremap;
 extern const struct backend backend_continue, backend_sigsegv;
 extern int uffd;
 
 void heap_register(uint64_t mode);
 void heap_unregister(void);
+void wake_waiters(size_t page, size_t pages);
 void copy_pages(size_t page, char *src, size_t pages);
 
 #endif /* GC_BACKEND_H */

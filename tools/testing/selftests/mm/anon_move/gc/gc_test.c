@@ -186,6 +186,18 @@ FIXTURE_VARIANT_ADD(backends, move_uring) {
 	.backend = "move", .delivery = "uring",
 };
 
+FIXTURE_VARIANT_ADD(backends, onlypages_sigbus) {
+	.backend = "onlypages", .delivery = "sigbus",
+};
+
+FIXTURE_VARIANT_ADD(backends, onlypages_thread) {
+	.backend = "onlypages", .delivery = "thread",
+};
+
+FIXTURE_VARIANT_ADD(backends, onlypages_uring) {
+	.backend = "onlypages", .delivery = "uring",
+};
+
 FIXTURE_VARIANT_ADD(backends, copy_sigbus) {
 	.backend = "copy", .delivery = "sigbus",
 };

@@ -18,8 +18,8 @@ static const char usage[] =
 "Collects garbage in a heap while its mutators run, checks every byte after each\n"
 "cycle, and tells what it cost.\n"
 "\n"
-"  --backend LIST       how pages get to their places: move, copy, continue,\n"
-"                       sigsegv, mremap, or all (move)\n"
+"  --backend LIST       how pages get to their places: move, onlypages, copy,\n"
+"                       continue, sigsegv, mremap, or all (move)\n"
 "  --delivery NAME      how faults come: thread, sigbus, uring (sigbus); backend\n"
 "                       sigsegv has its own\n"
 "  --engine LIST        for move: anon_move, base, both, on a kernel that has both; or\n"
@@ -52,7 +52,8 @@ const char *const delivery_names[DELIVERIES] = {
 };
 
 static const struct backend *const backends[] = {
-	&backend_move, &backend_copy, &backend_continue, &backend_sigsegv, &backend_mremap,
+	&backend_move, &backend_onlypages, &backend_copy, &backend_continue, &backend_sigsegv,
+	&backend_mremap,
 };
 
 #define BACKENDS	(sizeof(backends) / sizeof(*backends))
@@ -265,7 +266,7 @@ static void add_move_runs(void)
  */
 void choose_runs(void)
 {
-	static const char everything[] = "move,copy,continue,sigsegv,mremap";
+	static const char everything[] = "move,onlypages,copy,continue,sigsegv,mremap";
 	const char *names[BACKENDS];
 	char *list, *name;
 	unsigned int i;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Backends whose heap is private anonymous memory: the flip takes its pages to a
- * secondary mapping, from where they come back by UFFDIO_MOVE, UFFDIO_COPY or
- * mremap() page by page.
+ * secondary mapping, from where they come back by UFFDIO_MOVE, MREMAP_ONLYPAGES,
+ * UFFDIO_COPY or mremap() page by page.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -91,12 +91,28 @@ static void drop_private(void)
 	heap_unregister();
 }
 
+/**
+ * wake_waiters() - let those go on who sleep until a page is there; after SIGBUS nobody does
+ * @page: the first
+ * @pages: how many
+ */
+void wake_waiters(size_t page, size_t pages)
+{
+	if (options.delivery != DELIVERY_SIGBUS)
+		uffd_wake(uffd, page_addr(page), pages * PAGE);
+}
+
 /* Waiters that came after the winner's wake-up, if any, look again. */
 static void somebody_was_first(size_t page)
 {
 	page_is_mapped(page);
-	if (options.delivery != DELIVERY_SIGBUS)
-		uffd_wake(uffd, page_addr(page), PAGE);
+	wake_waiters(page, 1);
+}
+
+static void pages_are_mapped(size_t page, size_t pages)
+{
+	for (; pages; page++, pages--)
+		page_is_mapped(page);
 }
 
 static long long copy_once(size_t page, char *src, size_t len)
@@ -140,8 +156,7 @@ void copy_pages(size_t page, char *src, size_t pages)
 			fail("UFFDIO_COPY to page %zu: %s", page, strerror(-n));
 		} else {
 			add(&events[EV_COPIED_BYTES], n);
-			for (long long i = 0; i < n; i += PAGE)
-				page_is_mapped(page + i / PAGE);
+			pages_are_mapped(page, n / PAGE);
 		}
 		page += n / PAGE;
 		src += n;
@@ -226,12 +241,29 @@ static size_t settle(size_t page, char *src, int err)
 		sched_yield();
 		return 0;
 	}
-	fail("UFFDIO_MOVE to page %zu: %s", page, strerror(err));
+	fail("a move to page %zu: %s", page, strerror(err));
 }
 
-static void move_pages(size_t page, char *src, size_t pages)
+static struct moved by_uffd(size_t page, char *src, size_t pages)
 {
 	const uint64_t mode = options.delivery == DELIVERY_SIGBUS ? UFFDIO_MOVE_MODE_DONTWAKE : 0;
+
+	return move_pages_of(uffd, page_addr(page), src, pages * PAGE, mode);
+}
+
+/* The kernel wakes nobody who waits for what this call brings. */
+static struct moved by_onlypages(size_t page, char *src, size_t pages)
+{
+	struct moved moved = move_by_mremap(page_addr(page), src, pages * PAGE, 0);
+
+	if (moved.bytes > 0)
+		wake_waiters(page, moved.bytes / PAGE);
+	return moved;
+}
+
+static void publish_by(struct moved (*move)(size_t page, char *src, size_t pages),
+		       size_t page, char *src, size_t pages)
+{
 	const size_t end = page + pages;
 	unsigned int tries = 0;
 	struct moved moved;
@@ -243,19 +275,36 @@ static void move_pages(size_t page, char *src, size_t pages)
 		return;
 	}
 	for (; page < end; page += n, src += n * PAGE) {
-		moved = move_pages_of(uffd, page_addr(page), src, (end - page) * PAGE, mode);
+		moved = move(page, src, end - page);
 		add(&events[EV_CALLS], 1);
 		if (moved.bytes <= 0) {
 			n = settle(page, src, moved.err);
 			if (!n && ++tries > BUSY_TRIES)
-				fail("UFFDIO_MOVE to page %zu: EAGAIN for ever", page);
+				fail("a move to page %zu: EAGAIN for ever", page);
 			continue;
 		}
 		if (moved.err)
 			add(&events[EV_PARTIAL], 1);
-		for (n = 0; n < moved.bytes / PAGE; n++)
-			page_is_mapped(page + n);
+		n = moved.bytes / PAGE;
+		pages_are_mapped(page, n);
 	}
+}
+
+static void move_pages(size_t page, char *src, size_t pages)
+{
+	publish_by(by_uffd, page, src, pages);
+}
+
+static void move_pages_only(size_t page, char *src, size_t pages)
+{
+	publish_by(by_onlypages, page, src, pages);
+}
+
+static void map_for_onlypages(void)
+{
+	if (move_only_pages(NULL, NULL, 0, 0))
+		cannot("no MREMAP_ONLYPAGES in this kernel");
+	map_private();
 }
 
 /* What was at the destination is unmapped first, and stays so if that takes the last VMA. */
@@ -281,8 +330,7 @@ static void remap_pages(size_t page, char *src, size_t pages)
 			remap_failed(page, src, errno);
 		} else {
 			page_is_mapped(page);
-			if (options.delivery != DELIVERY_SIGBUS)
-				uffd_wake(uffd, page_addr(page), PAGE);
+			wake_waiters(page, 1);
 		}
 	}
 }
@@ -291,6 +339,13 @@ const struct backend backend_move = {
 	.name = "move", .deliveries = BY_UFFD, .recycles = true,
 	.map = map_private, .flip = flip_private, .from = from_private, .stage = stage_recycled,
 	.publish = move_pages, .fresh = zero_page, .drop = drop_private,
+};
+
+const struct backend backend_onlypages = {
+	.name = "onlypages", .deliveries = BY_UFFD, .recycles = true,
+	.map = map_for_onlypages, .flip = flip_private, .from = from_private,
+	.stage = stage_recycled, .publish = move_pages_only, .fresh = zero_page,
+	.drop = drop_private,
 };
 
 const struct backend backend_copy = {

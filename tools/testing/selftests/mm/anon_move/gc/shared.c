@@ -69,7 +69,7 @@ static void map_file(void)
 	const size_t len = heap.pages * PAGE;
 
 	if (options.huge != HUGE_NEVER)
-		cannot("huge pages are for backends move, copy and mremap");
+		cannot("huge pages are for backends move, onlypages, copy and mremap");
 	file = memfd_create("gc_heap", MFD_CLOEXEC);
 	if (file < 0 || ftruncate(file, 2 * len))
 		cannot("no memfd of %zu MiB: %s", 2 * len / MIB, strerror(errno));
@@ -138,8 +138,7 @@ static void continue_pages(size_t page, char *src, size_t pages)
 		n = continue_once(page, (end - page) * PAGE);
 		if (n == -EEXIST) {
 			add(&events[EV_EEXIST], 1);
-			if (options.delivery != DELIVERY_SIGBUS)
-				uffd_wake(uffd, page_addr(page), PAGE);
+			wake_waiters(page, 1);
 			n = PAGE;
 		} else if (n == -EAGAIN) {
 			add(&events[EV_EAGAIN], 1);
