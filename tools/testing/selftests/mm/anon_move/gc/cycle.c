@@ -186,4 +186,5 @@ void run_cycle(unsigned int nr)
 		swap_leaves_out();
 	flip(nr);
 	compact();
+	meters_sample();
 }

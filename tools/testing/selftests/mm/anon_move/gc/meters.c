@@ -47,6 +47,7 @@ const struct meter_kind meter_kinds[METERS] = {
 	[METER_TABLES] = { "page_tables", "highest", true },
 	[METER_VMAS] = { "vmas_max", "highest", true },
 	[METER_VMAS_MORE] = { "vmas_more", "most above the count at the first flip", true },
+	[METER_VMAS_END] = { "vmas_end", "after the last cycle", false },
 	[METER_RSS] = { "rss_peak_kib", "highest", true },
 	[METER_CYCLES] = { "cycles", "", false },
 };
@@ -68,7 +69,7 @@ enum counter { COUNT_ALLOCATED, COUNT_FLUSHES, COUNT_TABLES, COUNT_SWAPPED_IN, C
 static long long before[COUNTERS];
 static int perf_allocated = -1, perf_flushes = -1;
 static uint64_t work[WORKS], stalled_before, faults_before, produced_before;
-static long first_vmas;
+static long first_vmas, last_vmas;
 static bool counted;
 
 /* Sums over the cycles that were timed, by meter. */
@@ -211,10 +212,9 @@ static void most(enum meter which, double value)
  */
 void meters_sample(void)
 {
-	long vmas = vma_count();
-
-	most(METER_VMAS, vmas);
-	most(METER_VMAS_MORE, vmas - first_vmas);
+	last_vmas = vma_count();
+	most(METER_VMAS, last_vmas);
+	most(METER_VMAS_MORE, last_vmas - first_vmas);
 }
 
 /**
@@ -327,4 +327,5 @@ void meters_finish(void)
 		result->events[i] = events[i];
 	result->meters[METER_COPIED] = events[EV_COPIED_BYTES];
 	result->meters[METER_CYCLES] = nr_cycles;
+	result->meters[METER_VMAS_END] = last_vmas;
 }

@@ -45,6 +45,7 @@ static const struct line {
 	{ "TLB flushes", METER_FLUSHES, 1, 0 },
 	{ "page-table pages", METER_TABLES, 1, 0 },
 	{ "most VMAs", METER_VMAS, 1, 0 },
+	{ "VMAs in the end", METER_VMAS_END, 1, 0 },
 	{ "peak RSS, MiB", METER_RSS, 1024, 0 },
 	{ "cycles", METER_CYCLES, 1, 0 },
 };
