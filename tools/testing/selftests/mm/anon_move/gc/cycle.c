@@ -44,6 +44,16 @@ static uint64_t pause_end(void)
 	return ns;
 }
 
+static bool stopped(void)
+{
+	return options.delivery == DELIVERY_STOPPED;
+}
+
+static void flip_pause_end(void)
+{
+	meters_time(METER_FLIP, pause_end());
+}
+
 static void *gc_thread(void *unused)
 {
 	struct worker w;
@@ -143,7 +153,15 @@ static void flip(unsigned int nr)
 	begin_meters(nr);
 	/* Before any mutator runs, as from now on it meets missing pages. */
 	store(&phase, PHASE_COMPACT);
-	meters_time(METER_FLIP, pause_end());
+}
+
+/* Looks in /proc while others work; a mapping more or less lasts long enough to be seen. */
+static void watch(void)
+{
+	do {
+		usleep(20000);
+		meters_sample();
+	} while (load(&compacting));
 }
 
 static void compact(void)
@@ -152,15 +170,13 @@ static void compact(void)
 
 	compacting = options.gc_threads;
 	pthread_barrier_wait(&begin);
-	/* Looks in /proc while others work; a mapping more or less lasts long enough to be seen. */
-	do {
-		usleep(20000);
-		meters_sample();
-	} while (load(&compacting));
+	if (!stopped())
+		watch();
 	pthread_barrier_wait(&done);
 	compact_rest();
 	fill_reserve();
-	meters_sample();
+	if (!stopped())
+		meters_sample();
 	compact_end();
 	cpu = thread_ns();
 	meters_end();
@@ -185,6 +201,11 @@ void run_cycle(unsigned int nr)
 	if (options.disturb & DISTURB_COLD)
 		swap_leaves_out();
 	flip(nr);
+	if (!stopped())
+		flip_pause_end();
 	compact();
+	if (stopped())
+		flip_pause_end();
+	/* Stopped, there are as many as ever: nothing is unmapped before the next flip. */
 	meters_sample();
 }

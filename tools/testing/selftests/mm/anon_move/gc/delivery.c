@@ -3,6 +3,7 @@
  * Delivery: who gets to know of a fault on the heap. The faulting thread itself,
  * by a signal; a thread that polls the userfaultfd and reads one fault at a time;
  * or one that has several reads in flight and takes what there is in batches.
+ * Nobody, where the mutators are stopped until all is done.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -178,6 +179,8 @@ void delivery_start(void)
 	const struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO };
 	int err = 0;
 
+	if (options.delivery == DELIVERY_STOPPED)
+		return;
 	if (options.delivery != DELIVERY_SIGSEGV)
 		open_uffd();
 	stop_event = eventfd(0, EFD_CLOEXEC);
@@ -199,6 +202,8 @@ void delivery_end(void)
 {
 	const uint64_t one = 1;
 
+	if (options.delivery == DELIVERY_STOPPED)
+		return;
 	if (write(stop_event, &one, sizeof(one)) != sizeof(one))
 		fail("eventfd: %s", strerror(errno));
 	if (options.delivery == DELIVERY_THREAD || options.delivery == DELIVERY_URING)

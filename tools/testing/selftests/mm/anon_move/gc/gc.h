@@ -28,6 +28,7 @@
  *     as the one that prepared it may be about to publish a whole run; the kernel
  *     lets one of them win.
  *  6. When all are mapped the rest is dropped, and the heap no longer faults.
+ * With delivery "stopped" the third pause lasts until then, and nothing ever faults.
  *
  * Pages are recycled: how many pages to come need each fragmented page is known
  * from the plan; the last one that has read it puts it into the pool, from where

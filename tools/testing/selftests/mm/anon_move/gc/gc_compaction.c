@@ -131,6 +131,8 @@ static void check_huge(void)
 
 	if (options.huge == HUGE_NEVER)
 		return;
+	if (options.delivery == DELIVERY_STOPPED)
+		cannot("--huge: a stopped heap has gaps, which huge pages fill with zeroes");
 	file = fopen(files[options.huge], "re");
 	if (!file || !fgets(text, sizeof(text), file))
 		cannot("--huge: no %s in this kernel", files[options.huge]);

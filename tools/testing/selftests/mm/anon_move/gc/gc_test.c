@@ -198,6 +198,10 @@ FIXTURE_VARIANT_ADD(backends, onlypages_uring) {
 	.backend = "onlypages", .delivery = "uring",
 };
 
+FIXTURE_VARIANT_ADD(backends, onlypages_stopped) {
+	.backend = "onlypages", .delivery = "stopped",
+};
+
 FIXTURE_VARIANT_ADD(backends, copy_sigbus) {
 	.backend = "copy", .delivery = "sigbus",
 };
@@ -238,6 +242,10 @@ FIXTURE_VARIANT_ADD(backends, mremap_uring) {
 	.backend = "mremap", .delivery = "uring", .has_wall = true,
 };
 
+FIXTURE_VARIANT_ADD(backends, mremap_stopped) {
+	.backend = "mremap", .delivery = "stopped", .has_wall = true,
+};
+
 FIXTURE_SETUP(backends)
 {
 }
@@ -249,7 +257,9 @@ FIXTURE_TEARDOWN(backends)
 static void ten_cycles(struct __test_metadata *_metadata, struct outcome *o,
 		       const char *options, bool has_wall)
 {
-	if (!ran_until(_metadata, o, options, "pages_produced stalls"))
+	const bool stopped = strstr(options, "stopped");
+
+	if (!ran_until(_metadata, o, options, stopped ? "pages_produced" : "pages_produced stalls"))
 		return;
 	/* A wall is met by kernels that can't mremap() several VMAs at once. */
 	if (!has_wall || !strstr(o->said, "wall:"))
@@ -413,18 +423,25 @@ TEST_F_TIMEOUT(large, folios, PATIENCE)
 	ten_cycles(_metadata, &self->o, options, false);
 }
 
+static void meets(struct __test_metadata *_metadata, struct outcome *o, const char *wall,
+		  const char *options)
+{
+	run(o, options);
+	EXPECT_EQ(0, o->status);
+	EXPECT_NE(NULL, strstr(o->said, wall))
+		TH_LOG("%s: %s", options, o->said);
+}
+
 /* Both rivals that pay with VMAs go on with less, and say so. */
 TEST_F_TIMEOUT(collector, walls, PATIENCE)
 {
-	run(&self->o, "--backend sigsegv --mib 32 --cycles 5 --mutators 3 --spare-vmas 250");
-	EXPECT_EQ(0, self->o.status);
-	EXPECT_NE(NULL, strstr(self->o.said, "wall: mprotect() of a page: ENOMEM"))
-		TH_LOG("%s", self->o.said);
+	meets(_metadata, &self->o, "wall: mprotect() of a page: ENOMEM",
+	      "--backend sigsegv --mib 32 --cycles 5 --mutators 3 --spare-vmas 250");
 	EXPECT_EQ(5, value_of(&self->o, "cycles"));
-	run(&self->o, "--backend mremap --mib 32 --cycles 1 --spare-vmas 250");
-	EXPECT_EQ(0, self->o.status);
-	EXPECT_NE(NULL, strstr(self->o.said, "wall: mremap() of a page: ENOMEM"))
-		TH_LOG("%s", self->o.said);
+	meets(_metadata, &self->o, "wall: mremap() of a page: ENOMEM",
+	      "--backend mremap --mib 32 --cycles 1 --spare-vmas 250");
+	meets(_metadata, &self->o, "wall: mremap() of a page: ENOMEM",
+	      "--backend mremap --delivery stopped --mib 32 --cycles 1 --spare-vmas 250");
 }
 
 /* In the middle of whatever; the next run finds nothing of it. */
@@ -467,6 +484,8 @@ TEST_F_TIMEOUT(collector, wrong_options, PATIENCE)
 		"--backend nobody", "--delivery pigeon", "--mib 0", "--mib 64k", "--cycles -1",
 		"--regions dense", "--regions dense:95:50", "--disturb all", "--what", "extra",
 		"--backend sigsegv,move --format xml", "--backend move --delivery sigsegv",
+		"--backend move --delivery stopped",
+		"--backend mremap --delivery stopped --huge thp",
 	};
 	size_t i;
 

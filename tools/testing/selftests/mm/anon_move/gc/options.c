@@ -20,8 +20,9 @@ static const char usage[] =
 "\n"
 "  --backend LIST       how pages get to their places: move, onlypages, copy,\n"
 "                       continue, sigsegv, mremap, or all (move)\n"
-"  --delivery NAME      how faults come: thread, sigbus, uring (sigbus); backend\n"
-"                       sigsegv has its own\n"
+"  --delivery NAME      how faults come: thread, sigbus, uring; or stopped: none do, as\n"
+"                       mutators wait until all pages are there, for onlypages and\n"
+"                       mremap (sigbus); backend sigsegv has its own\n"
 "  --engine LIST        for move: anon_move, base, both, on a kernel that has both; or\n"
 "                       current, whatever serves UFFDIO_MOVE now (current)\n"
 "  --mib N              the heap's size (64)\n"
@@ -48,7 +49,7 @@ static const char usage[] =
 
 const char *const delivery_names[DELIVERIES] = {
 	[DELIVERY_THREAD] = "thread", [DELIVERY_SIGBUS] = "sigbus", [DELIVERY_URING] = "uring",
-	[DELIVERY_SIGSEGV] = "sigsegv",
+	[DELIVERY_SIGSEGV] = "sigsegv", [DELIVERY_STOPPED] = "stopped",
 };
 
 static const struct backend *const backends[] = {

@@ -10,7 +10,11 @@
 #define MUTATORS_MAX	8U
 #define GC_THREADS_MAX	8U
 
-enum delivery { DELIVERY_THREAD, DELIVERY_SIGBUS, DELIVERY_URING, DELIVERY_SIGSEGV, DELIVERIES };
+enum delivery {
+	DELIVERY_THREAD, DELIVERY_SIGBUS, DELIVERY_URING, DELIVERY_SIGSEGV,
+	DELIVERY_STOPPED,	/* no fault comes: nobody runs until all pages are there */
+	DELIVERIES
+};
 
 /* Who disturbs. */
 #define DISTURB_FORK	_BITUL(0)
@@ -21,6 +25,7 @@ enum delivery { DELIVERY_THREAD, DELIVERY_SIGBUS, DELIVERY_URING, DELIVERY_SIGSE
 /* The deliveries of a userfaultfd. */
 #define BY_UFFD		(_BITUL(DELIVERY_THREAD) | _BITUL(DELIVERY_SIGBUS) | \
 			 _BITUL(DELIVERY_URING))
+#define STOPPED		_BITUL(DELIVERY_STOPPED)
 
 enum huge { HUGE_NEVER, HUGE_THP, HUGE_MTHP };
 

@@ -76,7 +76,8 @@ static void flip_private(void)
 		hit_wall("mremap() of the heap: %s, after %ld VMAs",
 			 errno == EFAULT ? "EFAULT, it is not one VMA any more" : strerror(errno),
 			 vma_count());
-	heap_register(UFFDIO_REGISTER_MODE_MISSING);
+	if (options.delivery != DELIVERY_STOPPED)
+		heap_register(UFFDIO_REGISTER_MODE_MISSING);
 }
 
 static char *from_private(size_t page)
@@ -88,23 +89,26 @@ static void drop_private(void)
 {
 	if (madvise(secondary, heap.pages * PAGE, MADV_DONTNEED))
 		fail("MADV_DONTNEED of the secondary mapping: %s", strerror(errno));
-	heap_unregister();
+	if (options.delivery != DELIVERY_STOPPED)
+		heap_unregister();
 }
 
 /**
- * wake_waiters() - let those go on who sleep until a page is there; after SIGBUS nobody does
+ * wake_waiters() - let those go on who sleep on the descriptor until a page is there
  * @page: the first
  * @pages: how many
  */
 void wake_waiters(size_t page, size_t pages)
 {
-	if (options.delivery != DELIVERY_SIGBUS)
+	if (options.delivery == DELIVERY_THREAD || options.delivery == DELIVERY_URING)
 		uffd_wake(uffd, page_addr(page), pages * PAGE);
 }
 
 /* Waiters that came after the winner's wake-up, if any, look again. */
 static void somebody_was_first(size_t page)
 {
+	if (options.delivery == DELIVERY_STOPPED)
+		fail("page %zu was there already, and nobody else could bring it", page);
 	page_is_mapped(page);
 	wake_waiters(page, 1);
 }
@@ -131,8 +135,16 @@ static long long copy_once(size_t page, char *src, size_t len)
 	return arg.copy > 0 ? arg.copy : -errno;
 }
 
+/* Where nobody can look, pages need not come with all their bytes at once. */
+static void write_pages(size_t page, const char *src, size_t pages)
+{
+	memcpy(page_addr(page), src, pages * PAGE);
+	add(&events[EV_COPIED_BYTES], pages * PAGE);
+	pages_are_mapped(page, pages);
+}
+
 /**
- * copy_pages() - publish pages by UFFDIO_COPY
+ * copy_pages() - publish pages by UFFDIO_COPY, or by writing to them
  * @page: the first
  * @src: what is to be in them
  * @pages: how many
@@ -143,6 +155,10 @@ void copy_pages(size_t page, char *src, size_t pages)
 	unsigned int tries = 0;
 	long long n;
 
+	if (options.delivery == DELIVERY_STOPPED) {
+		write_pages(page, src, pages);
+		return;
+	}
 	while (page < end) {
 		n = copy_once(page, src, (end - page) * PAGE);
 		if (n == -EEXIST) {
@@ -342,7 +358,7 @@ const struct backend backend_move = {
 };
 
 const struct backend backend_onlypages = {
-	.name = "onlypages", .deliveries = BY_UFFD, .recycles = true,
+	.name = "onlypages", .deliveries = BY_UFFD | STOPPED, .recycles = true,
 	.map = map_for_onlypages, .flip = flip_private, .from = from_private,
 	.stage = stage_recycled, .publish = move_pages_only, .fresh = zero_page,
 	.drop = drop_private,
@@ -355,7 +371,7 @@ const struct backend backend_copy = {
 };
 
 const struct backend backend_mremap = {
-	.name = "mremap", .deliveries = BY_UFFD, .exclusive = true, .recycles = true,
+	.name = "mremap", .deliveries = BY_UFFD | STOPPED, .exclusive = true, .recycles = true,
 	.map = map_private, .flip = flip_private, .from = from_private, .stage = stage_recycled,
 	.publish = remap_pages, .fresh = zero_page, .drop = drop_private,
 };

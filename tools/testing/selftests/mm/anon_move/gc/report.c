@@ -57,6 +57,15 @@ static bool is_time(enum meter meter)
 	return !strcmp(meter_kinds[meter].unit, "time");
 }
 
+/* Nobody stalls where nothing faults. */
+static bool is_known(enum meter meter, const struct result *results, size_t nr)
+{
+	for (; nr; results++, nr--)
+		if (results->meters[meter] >= 0)
+			return true;
+	return !is_time(meter);
+}
+
 static void print_line(const struct line *l, const struct result *results, size_t nr)
 {
 	size_t i;
@@ -103,7 +112,8 @@ void report_table(const struct result *results, size_t nr)
 		printf("%15s", results[i].delivery);
 	putchar('\n');
 	for (i = 0; i < LINES; i++) {
-		print_line(&lines[i], results, nr);
+		if (is_known(lines[i].meter, results, nr))
+			print_line(&lines[i], results, nr);
 		if (is_time(lines[i].meter) && i + 1 < LINES && !is_time(lines[i + 1].meter))
 			printf("counted\n");
 	}
