@@ -20,7 +20,7 @@
  * @from: where the collector finds a page of the heap since the flip
  * @stage: a page to fill, for a page of the heap
  * @publish: make pages side by side appear in the heap
- * @fresh: make a page with any bytes appear in the heap, without a used one
+ * @fresh: make a page with any bytes appear in the heap, without a used one; where it can fault
  * @drop: let go of what is left
  * @open_all: let all be accessed, when that can't be done page by page; or NULL
  */
@@ -43,7 +43,7 @@ struct backend {
 
 extern const struct backend *backend;
 extern const struct backend backend_move, backend_onlypages, backend_copy, backend_mremap;
-extern const struct backend backend_continue, backend_sigsegv;
+extern const struct backend backend_continue, backend_sigsegv, backend_relocate;
 extern int uffd;
 
 void heap_register(uint64_t mode);

@@ -114,8 +114,9 @@ void hit_wall(const char *format, ...)
 
 static void choose_delivery(void)
 {
-	if (backend->deliveries == _BITUL(DELIVERY_SIGSEGV))
-		options.delivery = DELIVERY_SIGSEGV;
+	/* Where there is one only, nobody chooses. */
+	if (!(backend->deliveries & (backend->deliveries - 1)))
+		options.delivery = __builtin_ctz(backend->deliveries);
 	if (!(backend->deliveries & _BITUL(options.delivery)))
 		cannot("backend %s has no delivery '%s'", backend->name,
 		       delivery_names[options.delivery]);

@@ -246,6 +246,10 @@ FIXTURE_VARIANT_ADD(backends, mremap_stopped) {
 	.backend = "mremap", .delivery = "stopped", .has_wall = true,
 };
 
+FIXTURE_VARIANT_ADD(backends, relocate_stopped) {
+	.backend = "relocate", .delivery = "stopped",
+};
+
 FIXTURE_SETUP(backends)
 {
 }
@@ -365,6 +369,21 @@ TEST_F_TIMEOUT(collector, shared_and_pinned, PATIENCE)
 	EXPECT_EQ(10, value_of(&self->o, "cycles"));
 }
 
+/* What is shared then can't be relocated, and comes all the same. */
+TEST_F_TIMEOUT(collector, shared_and_pinned_when_stopped, PATIENCE)
+{
+	static const char only[] =
+		"--backend onlypages --delivery stopped --mib 32 --cycles 10 --disturb fork,pin";
+
+	if (!ran_until(_metadata, &self->o, only,
+		       "event_forks event_pins event_ebusy bytes_copied"))
+		return;
+	EXPECT_EQ(10, value_of(&self->o, "cycles"));
+	ran_until(_metadata, &self->o,
+		  "--backend relocate --mib 32 --cycles 10 --disturb fork,pin --gc-threads 2",
+		  "event_forks event_pins pages_produced");
+}
+
 /* Threads that come to the same page at once are told so. */
 TEST_F_TIMEOUT(collector, threads_meet, PATIENCE)
 {
@@ -421,6 +440,29 @@ TEST_F_TIMEOUT(large, folios, PATIENCE)
 	ten_cycles(_metadata, &self->o, options, false);
 	strcat(options, " --delivery thread --gc-threads 2 --mutators 3");
 	ten_cycles(_metadata, &self->o, options, false);
+}
+
+/* Where nothing is registered, pieces merge if their pages are relocated; pages alone are none. */
+TEST_F_TIMEOUT(collector, vmas_of_a_stopped_heap, PATIENCE)
+{
+	static const char * const good[] = {
+		"--backend relocate --mib 32 --cycles 4",
+		"--backend onlypages --delivery stopped --mib 32 --cycles 4",
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(good); i++) {
+		if (!ran(_metadata, &self->o, good[i]))
+			return;
+		EXPECT_EQ(4, value_of(&self->o, "cycles"));
+		EXPECT_EQ(0, value_of(&self->o, "bytes_copied"));
+		EXPECT_EQ(0, value_of(&self->o, "vmas_more"))
+			TH_LOG("%s", good[i]);
+	}
+	if (!ran(_metadata, &self->o, "--backend mremap --delivery stopped --mib 32 --cycles 1"))
+		return;
+	EXPECT_LT(300, value_of(&self->o, "vmas_more"));
+	EXPECT_LT(300, value_of(&self->o, "vmas_end"));
 }
 
 static void meets(struct __test_metadata *_metadata, struct outcome *o, const char *wall,

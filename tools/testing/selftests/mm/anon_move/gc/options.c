@@ -19,10 +19,12 @@ static const char usage[] =
 "cycle, and tells what it cost.\n"
 "\n"
 "  --backend LIST       how pages get to their places: move, onlypages, copy,\n"
-"                       continue, sigsegv, mremap, or all (move)\n"
+"                       continue, sigsegv, mremap, or all of these (move); or relocate,\n"
+"                       as mremap but with MREMAP_RELOCATE_ANON\n"
 "  --delivery NAME      how faults come: thread, sigbus, uring; or stopped: none do, as\n"
 "                       mutators wait until all pages are there, for onlypages and\n"
-"                       mremap (sigbus); backend sigsegv has its own\n"
+"                       mremap (sigbus); backend sigsegv has its own, and relocate is\n"
+"                       stopped\n"
 "  --engine LIST        for move: anon_move, base, both, on a kernel that has both; or\n"
 "                       current, whatever serves UFFDIO_MOVE now (current)\n"
 "  --mib N              the heap's size (64)\n"
@@ -54,7 +56,7 @@ const char *const delivery_names[DELIVERIES] = {
 
 static const struct backend *const backends[] = {
 	&backend_move, &backend_onlypages, &backend_copy, &backend_continue, &backend_sigsegv,
-	&backend_mremap,
+	&backend_mremap, &backend_relocate,
 };
 
 #define BACKENDS	(sizeof(backends) / sizeof(*backends))

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "gc.h"
 #include "backend.h"
@@ -334,21 +336,45 @@ static void remap_failed(size_t page, char *src, int err)
 	copy_pages(page, src, 1);
 }
 
-/* A page a call; where there is no room for another VMA, the page is copied. */
-static void remap_pages(size_t page, char *src, size_t pages)
+/*
+ * A page a call; where there is no room for another VMA, the page is copied. The C
+ * library's mremap() may refuse flags that it does not know.
+ */
+static void remap_by(int flag, size_t page, char *src, size_t pages)
 {
+	const int flags = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP | flag;
+
 	for (; pages; page++, src += PAGE, pages--) {
 		add(&events[EV_CALLS], 1);
 		if (!in_secondary(src)) {
 			copy_pages(page, src, 1);
-		} else if (mremap(src, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED |
-				  MREMAP_DONTUNMAP, page_addr(page)) == MAP_FAILED) {
+		} else if (syscall(SYS_mremap, src, PAGE, PAGE, flags, page_addr(page)) == -1) {
 			remap_failed(page, src, errno);
 		} else {
 			page_is_mapped(page);
 			wake_waiters(page, 1);
 		}
 	}
+}
+
+static void remap_pages(size_t page, char *src, size_t pages)
+{
+	remap_by(0, page, src, pages);
+}
+
+/* Merges with what is beside it, as long as nothing is registered at either end. */
+static void relocate_pages(size_t page, char *src, size_t pages)
+{
+	remap_by(MREMAP_RELOCATE_ANON, page, src, pages);
+}
+
+static void map_for_relocate(void)
+{
+	map_private();
+	/* It stays where it is. */
+	if (syscall(SYS_mremap, heap.base, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_RELOCATE_ANON,
+		    NULL) != (long)heap.base)
+		cannot("no MREMAP_RELOCATE_ANON in this kernel");
 }
 
 const struct backend backend_move = {
@@ -374,4 +400,10 @@ const struct backend backend_mremap = {
 	.name = "mremap", .deliveries = BY_UFFD | STOPPED, .exclusive = true, .recycles = true,
 	.map = map_private, .flip = flip_private, .from = from_private, .stage = stage_recycled,
 	.publish = remap_pages, .fresh = zero_page, .drop = drop_private,
+};
+
+const struct backend backend_relocate = {
+	.name = "relocate", .deliveries = STOPPED, .exclusive = true, .recycles = true,
+	.map = map_for_relocate, .flip = flip_private, .from = from_private,
+	.stage = stage_recycled, .publish = relocate_pages, .drop = drop_private,
 };
