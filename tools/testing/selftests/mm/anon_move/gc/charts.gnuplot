@@ -29,7 +29,7 @@ plot for [n = 2 : runs + 1] stalls using (at($1)):(column(n) / 1e6) with linespo
 
 reset
 set datafile separator ","
-set terminal svg size 900,460 font "sans-serif,13" background "white" noenhanced name "work"
+set terminal svg size 1000,460 font "sans-serif,13" background "white" noenhanced name "work"
 set output directory . "/work.svg"
 set title "Where the CPU time of a compaction goes"
 set ylabel unit
