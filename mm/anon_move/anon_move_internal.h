@@ -19,6 +19,7 @@
 #include <linux/swap.h>
 #include <linux/tracepoint-defs.h>
 #include <linux/userfaultfd_k.h>
+#include <asm/tlb.h>
 #include <asm/tlbflush.h>
 #include "../internal.h"
 #include "../swap.h"
