@@ -29,6 +29,8 @@ struct check {
 /* With a reference, or another folio might get to be at its address. */
 static void set_whole(struct check *c, struct folio *folio, bool alone)
 {
+	if (folio)
+		folio_get(folio);
 	if (c->whole)
 		folio_put(c->whole);
 	c->whole = folio;
@@ -312,7 +314,6 @@ static enum anon_move_stop settle_shared(struct check *c)
 	if (folio_ref_count(folio) > folio_mapcount(folio) + 1 || !anon_move_all_inside(am))
 		return ANON_MOVE_SHARED;
 	folio_move_anon_rmap(folio, am->src_vma);
-	folio_get(folio);
 	set_whole(c, folio, true);
 	return ANON_MOVE_RACED;
 }
@@ -334,7 +335,6 @@ static enum anon_move_stop settle_folio(struct check *c, enum anon_move_stop sto
 	} else if (stop == ANON_MOVE_SHARED) {
 		stop = settle_shared(c);
 	} else if (anon_move_all_inside(am)) {
-		folio_get(folio);
 		set_whole(c, folio, false);
 		stop = ANON_MOVE_RACED;
 	} else {
