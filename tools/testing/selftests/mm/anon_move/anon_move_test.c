@@ -303,11 +303,12 @@ int relocate(void *dst, void *src, size_t pages, int flags)
 const char *relocate_missing(void)
 {
 	const char *missing = move_missing();
-	char *page = map_aligned(PAGE);
+	char *page;
 	long ret;
 
 	if (missing)
 		return missing;
+	page = map_aligned(PAGE);
 	ret = syscall(__NR_mremap, page, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_RELOCATE_ANON, 0);
 	munmap(page, PAGE);
 	return ret == (long)page ? NULL : "no MREMAP_RELOCATE_ANON in this kernel";

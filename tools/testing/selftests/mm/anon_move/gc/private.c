@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "gc.h"
@@ -336,20 +335,21 @@ static void remap_failed(size_t page, char *src, int err)
 	copy_pages(page, src, 1);
 }
 
-/*
- * A page a call; where there is no room for another VMA, the page is copied. The C
- * library's mremap() may refuse flags that it does not know.
- */
+/* A page a call; where there is no room for another VMA, the page is copied. */
 static void remap_by(int flag, size_t page, char *src, size_t pages)
 {
 	const int flags = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP | flag;
+	int err;
 
 	for (; pages; page++, src += PAGE, pages--) {
 		add(&events[EV_CALLS], 1);
 		if (!in_secondary(src)) {
 			copy_pages(page, src, 1);
-		} else if (syscall(SYS_mremap, src, PAGE, PAGE, flags, page_addr(page)) == -1) {
-			remap_failed(page, src, errno);
+			continue;
+		}
+		err = relocate(page_addr(page), src, 1, flags);
+		if (err) {
+			remap_failed(page, src, -err);
 		} else {
 			page_is_mapped(page);
 			wake_waiters(page, 1);
@@ -372,8 +372,7 @@ static void map_for_relocate(void)
 {
 	map_private();
 	/* It stays where it is. */
-	if (syscall(SYS_mremap, heap.base, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_RELOCATE_ANON,
-		    NULL) != (long)heap.base)
+	if (relocate(heap.base, heap.base, 1, MREMAP_MAYMOVE | MREMAP_RELOCATE_ANON))
 		cannot("no MREMAP_RELOCATE_ANON in this kernel");
 }
 
