@@ -157,24 +157,29 @@ static struct found look_at_column(struct arena *a, size_t column)
 /* A fault in memory that is not registered brings a page of zeroes; it may move then. */
 static bool zeroes_appear(const struct plan *p)
 {
-	unsigned int does = rivals_do(p);
+	unsigned int does = left_behind(p);
 
 	/* The model's own look is such a fault, if the page was dropped right before it. */
-	if (stress_kinds[p->kind].vanishes && !p->registered)
+	if (stress_kinds[p->kind].vanishes && (!p->registered || does & DOES_UNREGISTER))
 		return true;
 	return does & DOES_REFAULT && (does & DOES_UNREGISTER || !p->registered);
 }
 
 static bool pages_vanish(const struct plan *p)
 {
-	return rivals_do(p) & DOES_DESTROY || stress_kinds[p->kind].vanishes;
+	return left_behind(p) & DOES_DESTROY || stress_kinds[p->kind].vanishes;
 }
 
-/* A page that others share or have pinned stays, until somebody makes a private copy of it. */
+/*
+ * A page that others share or have pinned stays, until somebody makes a private copy of it.
+ * What mremap() can't relocate it moves all the same, with the whole mapping.
+ */
 static bool must_stay(const struct plan *p, size_t column)
 {
 	unsigned int copies = BIT(RIVAL_FAULT) | BIT(RIVAL_PIN) | BIT(RIVAL_COLLAPSE);
 
+	if (p->mover == MOVER_RELOCATE)
+		return false;
 	switch (p->kind) {
 	case STRESS_PINNED:
 		return true;
@@ -216,7 +221,7 @@ static void expect_writes(struct arena *a, size_t column, const struct found *f)
 {
 	bool whole = !pages_vanish(&a->plan);
 
-	if (rivals_do(&a->plan) & DOES_UNREGISTER)
+	if (left_behind(&a->plan) & DOES_UNREGISTER)
 		return;
 	if (f->writes > a->writes[column] || (whole && f->writes < a->writes[column]))
 		trouble(a, "column %zu: %llu writes arrived, not %u", column, f->writes,
@@ -228,7 +233,7 @@ static void expect_written(struct arena *a, size_t column)
 {
 	enum area_id area;
 
-	if (a->plan.kind != STRESS_WRITE_TRACKED || rivals_do(&a->plan) & DOES_UNREGISTER)
+	if (a->plan.kind != STRESS_WRITE_TRACKED || left_behind(&a->plan) & DOES_UNREGISTER)
 		return;
 	for (area = AREA_DST; area < AREAS; area++)
 		if (view_of(a, area, column) & SEEN &&
@@ -274,7 +279,7 @@ static void check_outside(struct arena *a, enum area_id area, size_t index, bool
 		return;
 	if (!has_page) {
 		/* Nobody moves pages there. */
-		if (!zeroes_appear(p) || (area != AREA_SRC && !(rivals_do(p) & DOES_UNREGISTER)))
+		if (!zeroes_appear(p) || (area != AREA_SRC && !(left_behind(p) & DOES_UNREGISTER)))
 			trouble(a, "page %zu of the %s, outside of the range, has appeared",
 				index, area_names[area]);
 		return;

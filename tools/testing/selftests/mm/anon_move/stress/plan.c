@@ -11,6 +11,11 @@ static const char * const shift_names[SHIFTS] = {
 	[SHIFT_NONE] = "aligned", [SHIFT_PAGE] = "shifted", [SHIFT_ACROSS] = "across",
 };
 
+static const char * const movers[MOVERS] = {
+	[MOVER_UFFD] = "UFFDIO_MOVE", [MOVER_ONLYPAGES] = "ONLYPAGES",
+	[MOVER_RELOCATE] = "RELOCATE_ANON",
+};
+
 static const char * const length_names[LENGTHS] = {
 	[LENGTH_PAGE] = "1 page", [LENGTH_FEW] = "few", [LENGTH_PMD] = "2M",
 	[LENGTH_PMDS] = "PMDs", [LENGTH_GIB] = "1G",
@@ -69,7 +74,7 @@ static const struct {
 	{ STRESS_WRITE_TRACKED, -1, -1, RIVAL_WRITE_PROTECT, "it would undo what is looked for" },
 };
 
-static const char *kind_lacks[STRESS_KINDS], *rival_lacks[RIVALS];
+static const char *kind_lacks[STRESS_KINDS], *rival_lacks[RIVALS], *relocate_lacks;
 
 /**
  * cell_excluded() - why a cell can't be hit
@@ -172,6 +177,7 @@ void plan_cells(__u64 seed)
 		kind_lacks[kind] = stress_kind_missing(kind);
 	for (group = 0; group < RIVALS; group++)
 		rival_lacks[group] = rival_missing(group);
+	relocate_lacks = relocate_missing();
 	for (geometry = 0; geometry < GEOMETRIES; geometry++) {
 		typeof(*decks) *deck = &decks[nr_decks];
 
@@ -194,7 +200,6 @@ static void plan_length(struct plan *p, enum length length)
 	p->area = (p->len / PMD_PAGES + 3) * PMD_PAGES;
 	p->mode = length == LENGTH_GIB || !draw_below(&p->random, 4) ?
 		UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES : 0;
-	p->by_mremap = !draw_below(&p->random, 4);
 }
 
 static void plan_offsets(struct plan *p, enum shift shift)
@@ -260,6 +265,20 @@ static void plan_kind(struct plan *p)
 }
 
 /*
+ * Who takes mappings with it loses what came to their new place before, and what
+ * a rival has taken away to bring it back.
+ */
+static enum mover draw_mover(struct plan *p)
+{
+	const unsigned int brings = BIT(RIVAL_MREMAP) | BIT(RIVAL_MOVE_DST);
+	size_t n = draw_below(&p->random, 4);
+
+	if (n == MOVER_RELOCATE && (p->rivals & brings || relocate_lacks))
+		return MOVER_UFFD;
+	return n < MOVERS ? n : MOVER_UFFD;
+}
+
+/*
  * Both second movers need the same area; and a child would look in vain for what
  * mremap() has taken away for a moment.
  */
@@ -314,6 +333,7 @@ void plan_round(struct plan *p, __u64 seed, unsigned int number, const struct li
 	plan_kind(p);
 	plan_length(p, p->geometry % LENGTHS);
 	plan_offsets(p, p->geometry / LENGTHS % SHIFTS);
+	p->mover = draw_mover(p);
 	p->turns = 1 + draw_below(&p->random, 4);
 	p->reclaim = !draw_below(&p->random, 4);
 	p->chunk = 1 + draw_below(&p->random, draw_below(&p->random, 2) ? p->len : 16);
@@ -391,9 +411,10 @@ void name_plan(const struct plan *p, char name[240])
 	int i, used;
 
 	name_geometry(p->geometry, geometry);
-	used = snprintf(name, 240, "%s (%s); %s, %zu pages from %zu to %zu, %zu a call; %s;",
+	used = snprintf(name, 240, "%s (%s); %s, %zu pages from %zu to %zu, %zu a call by %s; %s;",
 			stress_kinds[p->kind].name, page_kinds[p->base].name, geometry, p->len,
-			p->src, p->dst, p->chunk, p->registered ? "registered" : "unregistered");
+			p->src, p->dst, p->chunk, movers[p->mover],
+			p->registered ? "registered" : "unregistered");
 	for (i = 0; i < RIVALS; i++)
 		if (p->rivals & BIT(i))
 			used += snprintf(name + used, 240 - used, " %s", rivals[i].name);

@@ -98,7 +98,6 @@ static bool act_munmap(struct rival *r)
 	return done;
 }
 
-/* What is left behind may only be filled from outside where nobody moves pages back to. */
 /*
  * Where mremap() takes several VMAs at once, as from Linux 6.17 on, it stops at the
  * first that it can't move, and those before it have moved: back with them.
@@ -114,6 +113,7 @@ static void bring_back(struct piece piece, char *refuge)
 			       piece.addr + at);
 }
 
+/* What is left behind may only be filled from outside where nobody moves pages back to. */
 static bool act_mremap(struct rival *r)
 {
 	struct piece piece = draw_piece(r, 64);
@@ -149,7 +149,7 @@ static void check_pinned(struct rival *r, const struct piece *piece, const __u64
 	__u64 after[8];
 	size_t i;
 
-	if (rivals_do(&r->arena->plan) & (DOES_DESTROY | DOES_UNREGISTER) ||
+	if (left_behind(&r->arena->plan) & (DOES_DESTROY | DOES_UNREGISTER) ||
 	    look(piece->addr, piece->pages, after))
 		return;
 	i = first_unlike(before, after, piece->pages, PM_PRESENT | PM_PFN);
@@ -241,14 +241,14 @@ const struct rival_kind rivals[RIVALS] = {
 };
 
 /**
- * rivals_do() - what the rivals of a round leave behind
+ * left_behind() - what the rivals of a round leave behind, and who moves
  * @p: the plan
  *
  * Return: DOES_*.
  */
-unsigned int rivals_do(const struct plan *p)
+unsigned int left_behind(const struct plan *p)
 {
-	unsigned int does = 0;
+	unsigned int does = p->mover == MOVER_RELOCATE ? DOES_UNREGISTER : 0;
 	int i;
 
 	for (i = 0; i < RIVALS; i++)

@@ -45,6 +45,9 @@ enum rival_id {
 	RIVALS
 };
 
+/* Who moves. */
+enum mover { MOVER_UFFD, MOVER_ONLYPAGES, MOVER_RELOCATE, MOVERS };
+
 enum shift { SHIFT_NONE, SHIFT_PAGE, SHIFT_ACROSS, SHIFTS };
 enum length { LENGTH_PAGE, LENGTH_FEW, LENGTH_PMD, LENGTH_PMDS, LENGTH_GIB, LENGTHS };
 
@@ -90,7 +93,7 @@ struct limits {
  * @turns: how often they go there, and back if they can
  * @reclaim: reclaim is to find the pages afterwards
  * @mode: UFFDIO_MOVE_MODE_*
- * @by_mremap: MREMAP_ONLYPAGES moves them, not UFFDIO_MOVE
+ * @mover: UFFDIO_MOVE, MREMAP_ONLYPAGES or MREMAP_RELOCATE_ANON
  * @spans: columns that have a page
  * @nr_spans: how many of them
  */
@@ -113,7 +116,7 @@ struct plan {
 	unsigned int turns;
 	bool reclaim;
 	__u64 mode;
-	bool by_mremap;
+	enum mover mover;
 	struct span spans[4];
 	unsigned int nr_spans;
 };
@@ -135,7 +138,7 @@ enum area_id { AREA_SRC, AREA_DST, AREA_OTHER, AREAS };
  * @pins: pins the pages, if set
  * @migrating: keeps the pages migrating
  * @migrates: it runs
- * @calls: UFFDIO_MOVE calls made
+ * @calls: calls that move made
  * @trouble: the first thing that was wrong, or ""
  * @lock: of @trouble
  */
@@ -256,7 +259,7 @@ struct rival_kind {
 	bool (*act)(struct rival *r);
 };
 
-/* What a rival leaves behind. */
+/* What a rival leaves behind, or who moves. */
 enum {
 	DOES_DESTROY	= BIT(0),	/* pages are gone */
 	DOES_REFAULT	= BIT(1),	/* pages of zeroes where nothing is registered */
@@ -265,7 +268,7 @@ enum {
 
 extern const struct rival_kind rivals[RIVALS];
 
-unsigned int rivals_do(const struct plan *p);
+unsigned int left_behind(const struct plan *p);
 
 void rival_start(struct rival *r, struct arena *a, enum rival_id id);
 void rival_join(struct rival *r);
@@ -273,7 +276,6 @@ const char *rival_missing(enum rival_id id);
 int find_rival(const char *name);
 
 /* movers.c: who moves */
-unsigned int may_give(const struct plan *p);
 bool move_there(struct arena *a, enum area_id to, enum area_id from, __u64 *random);
 void move_rounds(struct arena *a, __u64 *random);
 
@@ -288,7 +290,7 @@ void check_reclaim(struct arena *a);
  * @made: the pages came out as planned; if not, nothing was tested
  * @acts: how often each rival acted
  * @hits: how often that succeeded
- * @calls: UFFDIO_MOVE calls made
+ * @calls: calls that move made
  * @trouble: what was wrong, or ""
  */
 struct verdict {
