@@ -182,7 +182,7 @@ static enum anon_move_stop check_swapped(struct check *c, unsigned int i, pte_t 
 	return anon_move_slot_cached(entry) ? check_cached(c, entry) : ANON_MOVE_DONE;
 }
 
-static __always_inline bool plainly_swapped(pte_t pte)
+static __hot_inline bool plainly_swapped(pte_t pte)
 {
 	softleaf_t entry = softleaf_from_pte(pte);
 
@@ -190,7 +190,7 @@ static __always_inline bool plainly_swapped(pte_t pte)
 }
 
 /* Most of what there is: nothing, or a small page that is nobody else's. */
-static __always_inline bool fine_at_once(pte_t pte)
+static __hot_inline bool fine_at_once(pte_t pte)
 {
 	struct folio *folio;
 	struct page *page;

@@ -84,7 +84,7 @@ static pmd_t pmd_or_none(pmd_t *pmd)
  * huge page that is being put back, both under this lock; what a collapse takes
  * away without it, it does with the VMA write-locked (O15).
  */
-static __always_inline pmd_t settled_pmd(struct mm_struct *mm, pmd_t *pmdp)
+static __hot_inline pmd_t settled_pmd(struct mm_struct *mm, pmd_t *pmdp)
 {
 	pmd_t pmd = pmd_or_none(pmdp);
 	spinlock_t *ptl; /* of @pmdp */
@@ -107,8 +107,8 @@ static void pass_holes(struct anon_move *am, unsigned long size)
  * Nothing seems to be mapped in the source for @b->size bytes. That makes no page
  * table for the destination (O4), but an occupied destination is still an error.
  */
-static __always_inline enum anon_move_stop step_hole(struct anon_move *am,
-						     struct anon_move_batch *b)
+static __hot_inline enum anon_move_stop step_hole(struct anon_move *am,
+						  struct anon_move_batch *b)
 {
 	struct mm_struct *mm = am->req->mm;
 	long nr = b->size >> PAGE_SHIFT;
@@ -183,8 +183,8 @@ static noinline enum anon_move_stop make_dst_table(struct anon_move *am,
 	return ANON_MOVE_DONE;
 }
 
-static __always_inline enum anon_move_stop step_table(struct anon_move *am,
-						      struct anon_move_batch *b)
+static __hot_inline enum anon_move_stop step_table(struct anon_move *am,
+						   struct anon_move_batch *b)
 {
 	enum anon_move_stop stop = anon_move_ptes(am, b);
 
@@ -197,7 +197,7 @@ static __always_inline enum anon_move_stop step_table(struct anon_move *am,
 }
 
 /* Nothing else of it is read before it is set, and to clear it takes longer than to lock a VMA. */
-static __always_inline void init_batch(const struct anon_move *am, struct anon_move_batch *b)
+static __hot_inline void init_batch(const struct anon_move *am, struct anon_move_batch *b)
 {
 	b->dst = am->req->dst + am->done;
 	b->src = am->req->src + am->done;
@@ -210,7 +210,7 @@ static __always_inline void init_batch(const struct anon_move *am, struct anon_m
 	b->stop = ANON_MOVE_DONE;
 }
 
-static __always_inline pud_t *find_pud(struct mm_struct *mm, unsigned long addr)
+static __hot_inline pud_t *find_pud(struct mm_struct *mm, unsigned long addr)
 {
 	pgd_t *pgd = pgd_offset(mm, addr);
 	p4d_t *p4d;
@@ -221,13 +221,13 @@ static __always_inline pud_t *find_pud(struct mm_struct *mm, unsigned long addr)
 	return p4d_present(p4dp_get(p4d)) ? pud_offset(p4d, addr) : NULL;
 }
 
-static __always_inline pmd_t *find_pmd(pud_t *pud, unsigned long addr)
+static __hot_inline pmd_t *find_pmd(pud_t *pud, unsigned long addr)
 {
 	return pud && pud_present(pudp_get(pud)) ? pmd_offset(pud, addr) : NULL;
 }
 
 /* Not mm_find_pmd() twice: most of the way down is the same for both. */
-static __always_inline void find_pmds(struct mm_struct *mm, struct anon_move_batch *b)
+static __hot_inline void find_pmds(struct mm_struct *mm, struct anon_move_batch *b)
 {
 	pud_t *src = find_pud(mm, b->src), *dst;
 
@@ -243,7 +243,7 @@ static __always_inline void find_pmds(struct mm_struct *mm, struct anon_move_bat
  * One stretch from the cursor to the next PMD border of either range. Inline, as
  * what calls it: who moves one page pays for each call.
  */
-static __always_inline enum anon_move_stop step(struct anon_move *am)
+static __hot_inline enum anon_move_stop step(struct anon_move *am)
 {
 	const struct anon_move_request *req = am->req;
 	struct anon_move_batch b __uninitialized;
@@ -291,7 +291,7 @@ static enum anon_move_stop stopped(enum anon_move_stop stop)
 }
 
 /* As far as one hold of the VMA locks goes. */
-static __always_inline enum anon_move_stop walk(struct anon_move *am)
+static __hot_inline enum anon_move_stop walk(struct anon_move *am)
 {
 	while (am->done < am->req->len) {
 		unsigned long done = am->done;
@@ -319,7 +319,7 @@ static __always_inline enum anon_move_stop walk(struct anon_move *am)
 }
 
 /* One hold of the VMA locks. */
-static __always_inline enum anon_move_stop walk_locked(struct anon_move *am)
+static __hot_inline enum anon_move_stop walk_locked(struct anon_move *am)
 {
 	enum anon_move_stop stop;
 
@@ -332,7 +332,7 @@ static __always_inline enum anon_move_stop walk_locked(struct anon_move *am)
 }
 
 /* Hold after hold, until all is moved or something is in the way that stays. */
-static __always_inline enum anon_move_stop walk_patiently(struct anon_move *am)
+static __hot_inline enum anon_move_stop walk_patiently(struct anon_move *am)
 {
 	for (;;) {
 		enum anon_move_stop stop = walk_locked(am);

@@ -5,7 +5,7 @@
 
 #include "anon_move.h"
 
-static __always_inline enum anon_move_stop check_swap(pte_t pte, softleaf_t entry)
+static __hot_inline enum anon_move_stop check_swap(pte_t pte, softleaf_t entry)
 {
 	if (likely(softleaf_is_swap(entry)))
 		return likely(pte_swp_exclusive(pte)) ? ANON_MOVE_DONE : ANON_MOVE_SHARED;
@@ -37,8 +37,8 @@ enum anon_move_stop anon_move_check_swap(const struct anon_move *am, pte_t pte)
 	return stop == ANON_MOVE_MARKER && goes_along(am, entry) ? ANON_MOVE_DONE : stop;
 }
 
-static __always_inline void move_entry(struct anon_move *am, struct anon_move_batch *b,
-				       unsigned int i, pte_t pte)
+static __hot_inline void move_entry(struct anon_move *am, struct anon_move_batch *b,
+				    unsigned int i, pte_t pte)
 {
 	pte_clear(am->req->mm, anon_move_src(b, i), b->src_pte + i);
 	set_pte_at(am->req->mm, anon_move_dst(b, i), b->dst_pte + i, pte);
@@ -66,8 +66,8 @@ __always_inline void anon_move_swapped(struct anon_move *am, struct anon_move_ba
 }
 
 /* Nothing is left to be installed in its place. */
-static __always_inline void move_swapped(struct anon_move *am, struct anon_move_batch *b,
-					 unsigned int i, pte_t pte)
+static __hot_inline void move_swapped(struct anon_move *am, struct anon_move_batch *b,
+				      unsigned int i, pte_t pte)
 {
 	anon_move_swapped(am, b, i, pte);
 	b->staging->moved[i] = __pte(0);

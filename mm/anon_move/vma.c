@@ -87,9 +87,9 @@ static bool vma_has(const struct vm_area_struct *vma, unsigned long addr)
  * What lock_vma_under_rcu() does with a VMA once it has found it, and without
  * a second try: the mmap_lock is there for that.
  */
-static __always_inline struct vm_area_struct *lock_one(struct mm_struct *mm,
-						       struct vm_area_struct *vma,
-						       unsigned long addr)
+static __hot_inline struct vm_area_struct *lock_one(struct mm_struct *mm,
+						    struct vm_area_struct *vma,
+						    unsigned long addr)
 {
 	/* May be that of another move, or changing; what counts is what is found below. */
 	if (!vma || !data_race(vma_has(vma, addr)) || anon_move_should_fail() ||
@@ -106,7 +106,7 @@ static __always_inline struct vm_area_struct *lock_one(struct mm_struct *mm,
  * the mmap_lock and wait for the destination, so waiting for the mmap_lock
  * here would be a deadlock (R5). Both are given up if either can't be had.
  */
-static __always_inline bool lock_both(struct anon_move *am)
+static __hot_inline bool lock_both(struct anon_move *am)
 {
 	const struct anon_move_request *req = am->req;
 

@@ -24,6 +24,7 @@
 #define __acquires(lock)
 #define __releases(lock)
 #define noinline
+#define __hot_inline
 #define READ_ONCE(x)		(x)
 #define data_race(x)		(x) /* the test has one thread */
 #define WRITE_ONCE(x, value)	((x) = (value))
