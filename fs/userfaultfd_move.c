@@ -7,14 +7,24 @@
 #include <linux/mm.h>
 #include <linux/uaccess.h>
 #include <linux/userfaultfd_k.h>
+#include "userfaultfd_move.h"
 
-/*
+/**
+ * userfaultfd_move_check() - may a descriptor move pages from one VMA to the other?
+ * @req: the request, whose owner is its context
+ * @dst_vma: the destination
+ * @src_vma: the source
+ *
  * fork, mremap, munmap and MADV_DONTNEED raise mmap_changing until their
  * events have been read; map_changing_lock, which the move holds, keeps it from
  * rising during a hold of the VMA locks (REGRESSIONS V5).
+ *
+ * Context: both VMAs read-locked, and the map_changing_lock.
+ * Return: 0; -EAGAIN if an event waits to be read; -EINVAL if the destination is not
+ *	   registered with this descriptor.
  */
-static int move_check(struct anon_move_request *req, const struct vm_area_struct *dst_vma,
-		      const struct vm_area_struct *src_vma)
+int userfaultfd_move_check(struct anon_move_request *req, const struct vm_area_struct *dst_vma,
+			   const struct vm_area_struct *src_vma)
 {
 	struct userfaultfd_ctx *ctx = req->owner;
 
@@ -46,7 +56,7 @@ static __always_inline ssize_t move_range(struct userfaultfd_ctx *ctx,
 		.len = move->len,
 		.key = ctx->move_key,
 		.lock = &ctx->map_changing_lock,
-		.check = move_check,
+		.check = userfaultfd_move_check,
 		.owner = ctx,
 	};
 

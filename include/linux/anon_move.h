@@ -62,6 +62,25 @@ struct anon_move_request {
 ssize_t anon_move_pages(struct anon_move_request *req);
 
 /**
+ * struct anon_move_range - one range of several, and what became of it
+ * @dst: first byte of the destination, page aligned
+ * @src: first byte of the source, page aligned
+ * @len: bytes, page aligned, not 0; neither range may wrap
+ * @moved: output: bytes moved from its beginning on, holes included
+ * @stop: output: enum uffdio_movev_stop
+ */
+struct anon_move_range {
+	unsigned long dst;
+	unsigned long src;
+	unsigned long len;
+	unsigned long moved;
+	u32 stop;
+};
+
+unsigned int anon_move_ranges(struct anon_move_request *req, struct anon_move_range *ranges,
+			      unsigned int count, bool go_on);
+
+/**
  * anon_move_range_valid() - does a range lie in an address space?
  * @mm: the address space
  * @start: first byte
@@ -149,6 +168,20 @@ static inline unsigned long anon_move_relocate(struct vm_area_struct *src_vma,
 					       const struct anon_move_remap *remap)
 {
 	return 0;
+}
+#endif
+
+/* Bits of features that no base has. */
+#ifdef CONFIG_ANON_MOVE_UFFD
+#define ANON_MOVE_FEATURES	(UFFD_FEATURE_MOVEV | UFFD_FEATURE_ANON_MOVE)
+
+int userfaultfd_anon_movev(struct userfaultfd_ctx *ctx, unsigned long arg);
+#else
+#define ANON_MOVE_FEATURES	0
+
+static inline int userfaultfd_anon_movev(struct userfaultfd_ctx *ctx, unsigned long arg)
+{
+	return -EINVAL;
 }
 #endif
 

@@ -102,27 +102,35 @@ static inline int anon_move_errno(const struct anon_move *am, enum anon_move_sto
 }
 
 /**
- * struct anon_move_staging - where a CPU keeps what its batch will install
- * @lock: for all of it; innermost, after the page-table locks
+ * struct anon_move_template - what an entry becomes, but for its frame
  * @from: an entry that was taken
  * @from_step: difference to one for the next frame; see anon_move_pte_step()
  * @pfn: frame number of @from
- * @to: what @from becomes in a VMA with @prot and @uffd
+ * @to: what @from becomes
  * @to_step: difference to one for the next frame
- * @prot: protection of the destination
- * @uffd: of the move
- * @moved: what the entries of the batch become; none where nothing is to be installed
  *
  * Most entries differ from the one before by the frame alone. What does not
- * depend on it is worked out once, not for each entry, not even for each call.
+ * depend on it is worked out once.
  */
-struct anon_move_staging {
-	local_lock_t lock;
+struct anon_move_template {
 	pte_t from;
 	u64 from_step;
 	unsigned long pfn;
 	pte_t to;
 	u64 to_step;
+};
+
+/**
+ * struct anon_move_staging - where a CPU keeps what its batch will install
+ * @lock: for all of it; innermost, after the page-table locks
+ * @template: in a VMA with @prot and @uffd; not even worked out for each call
+ * @prot: protection of the destination
+ * @uffd: of the move
+ * @moved: what the entries of the batch become; none where nothing is to be installed
+ */
+struct anon_move_staging {
+	local_lock_t lock;
+	struct anon_move_template template;
 	pgprot_t prot;
 	enum anon_move_uffd uffd;
 	pte_t moved[MAX_PTRS_PER_PTE];
@@ -216,7 +224,7 @@ bool anon_move_should_fail(void);
 #define anon_move_should_fail() false
 #endif
 enum anon_move_stop anon_move_busy(struct anon_move *am, struct folio *folio);
-void anon_move_set_template(struct anon_move_staging *staging, const struct anon_move *am,
+void anon_move_set_template(struct anon_move_template *template, const struct anon_move *am,
 			    pte_t pte);
 
 /**
@@ -299,17 +307,17 @@ static inline void anon_move_reindex(struct anon_move *am, struct folio *folio, 
 }
 
 /* What @pte becomes, whose frame number is @pfn. */
-static inline pte_t anon_move_moved(struct anon_move_staging *staging, const struct anon_move *am,
-				    pte_t pte, unsigned long pfn)
+static inline pte_t anon_move_moved(struct anon_move_template *template,
+				    const struct anon_move *am, pte_t pte, unsigned long pfn)
 {
-	u64 distance = (u64)pfn - staging->pfn;
-	pte_t expected = anon_move_pte_add(staging->from, distance * staging->from_step);
+	u64 distance = (u64)pfn - template->pfn;
+	pte_t expected = anon_move_pte_add(template->from, distance * template->from_step);
 
 	if (unlikely(!pte_same(pte, expected))) {
-		anon_move_set_template(staging, am, pte);
+		anon_move_set_template(template, am, pte);
 		distance = 0;
 	}
-	return anon_move_pte_add(staging->to, distance * staging->to_step);
+	return anon_move_pte_add(template->to, distance * template->to_step);
 }
 
 /**
@@ -326,7 +334,8 @@ static inline void anon_move_stage(struct anon_move *am, struct anon_move_batch 
 				   unsigned int i, struct folio *folio, pte_t pte)
 {
 	anon_move_reindex(am, folio, anon_move_dst(b, i));
-	b->staging->moved[i] = anon_move_moved(b->staging, am, pte, folio_pfn(folio));
+	b->staging->moved[i] = anon_move_moved(&b->staging->template, am, pte,
+					       folio_pfn(folio));
 	b->flush = true;
 }
 
@@ -340,6 +349,10 @@ bool anon_move_recall_vmas(struct anon_move *am);
 void anon_move_keep_vmas(const struct anon_move *am);
 
 /* ptes.c */
+typedef void (*anon_move_entries_fn)(struct anon_move *am, struct anon_move_batch *b);
+
+void anon_move_with_tables(struct anon_move *am, struct anon_move_batch *b,
+			   anon_move_entries_fn entries);
 enum anon_move_stop anon_move_check_pte(struct anon_move *am, const struct anon_move_batch *b);
 enum anon_move_stop anon_move_ptes(struct anon_move *am, struct anon_move_batch *b);
 
@@ -421,6 +434,10 @@ static inline void anon_move_count_obstacle(enum anon_move_stop stop) { }
 
 /* range.c */
 void anon_move_trace_batch(const struct anon_move_batch *b);
+enum anon_move_stop anon_move_walk(struct anon_move *am);
+void anon_move_find_pmds(struct mm_struct *mm, struct anon_move_batch *b);
+enum anon_move_stop anon_move_make_dst_table(struct anon_move *am, struct anon_move_batch *b,
+					     bool huge);
 enum anon_move_stop anon_move_step(struct anon_move *am);
 pmd_t anon_move_look(const struct anon_move *am, struct anon_move_batch *b);
 bool anon_move_make_table(const struct anon_move *am, struct anon_move_batch *b);

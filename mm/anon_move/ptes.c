@@ -35,20 +35,20 @@ static pte_t make_moved(pte_t pte, const struct anon_move *am)
 
 /**
  * anon_move_set_template() - work out what an entry becomes that is like none before
- * @staging: where to put the result
+ * @template: where to put the result
  * @am: the move
  * @pte: the present source entry
  *
- * Context: @staging->lock.
+ * Context: the lock of who has @template, if any; the VMAs locked.
  */
-void anon_move_set_template(struct anon_move_staging *staging, const struct anon_move *am,
+void anon_move_set_template(struct anon_move_template *template, const struct anon_move *am,
 			    pte_t pte)
 {
-	staging->from = pte;
-	staging->from_step = anon_move_pte_step(pte);
-	staging->pfn = pte_pfn(pte);
-	staging->to = make_moved(pte, am);
-	staging->to_step = anon_move_pte_step(staging->to);
+	template->from = pte;
+	template->from_step = anon_move_pte_step(pte);
+	template->pfn = pte_pfn(pte);
+	template->to = make_moved(pte, am);
+	template->to_step = anon_move_pte_step(template->to);
 }
 
 /* What an entry becomes depends on these two besides itself: no VMA here has shadow stacks. */
@@ -61,8 +61,8 @@ static void prepare_staging(struct anon_move_staging *staging, const struct anon
 		return;
 	staging->prot = dst_vma->vm_page_prot;
 	staging->uffd = am->uffd;
-	staging->from = __pte(0);
-	staging->from_step = 0;
+	staging->template.from = __pte(0);
+	staging->template.from_step = 0;
 }
 
 static unsigned int take_small(struct anon_move *am, struct anon_move_batch *b,
@@ -287,7 +287,8 @@ static pte_t *map(struct mm_struct *mm, pmd_t *pmd, unsigned long addr, pmd_t *p
  * away or became a huge page since then ends the batch (R7). Mapped last,
  * unmapped first: the order of kmap_local (R9, R15).
  */
-static void move_mapped(struct anon_move *am, struct anon_move_batch *b, pmd_t dst_pmdval)
+static __hot_inline void with_both(struct anon_move *am, struct anon_move_batch *b,
+				   pmd_t dst_pmdval, anon_move_entries_fn entries)
 {
 	pmd_t src_pmdval __uninitialized;
 
@@ -301,14 +302,15 @@ static void move_mapped(struct anon_move *am, struct anon_move_batch *b, pmd_t d
 	anon_move_lock_tables(b);
 	if (!anon_move_should_fail() && pmd_same(dst_pmdval, pmdp_get_lockless(b->dst_pmd)) &&
 	    pmd_same(src_pmdval, pmdp_get_lockless(b->src_pmd)))
-		move_entries(am, b);
+		entries(am, b);
 	else
 		b->stop = ANON_MOVE_RACED;
 	anon_move_unlock_tables(b);
 	pte_unmap(b->src_pte);
 }
 
-static void map_and_move(struct anon_move *am, struct anon_move_batch *b)
+static __hot_inline void with_tables(struct anon_move *am, struct anon_move_batch *b,
+				     anon_move_entries_fn entries)
 {
 	pmd_t dst_pmdval __uninitialized;
 
@@ -318,8 +320,22 @@ static void map_and_move(struct anon_move *am, struct anon_move_batch *b)
 		return;
 	}
 	anon_move_mapped();
-	move_mapped(am, b, dst_pmdval);
+	with_both(am, b, dst_pmdval, entries);
 	pte_unmap(b->dst_pte);
+}
+
+/**
+ * anon_move_with_tables() - lock both page tables, and work on their entries
+ * @am: the move
+ * @b: the batch: addresses and PMDs filled in; @b->stop is set if a table went away
+ * @entries: what to do then, with @b->src_pte and @b->dst_pte mapped
+ *
+ * Context: both VMAs read-locked on entry and exit, no page-table lock.
+ */
+void anon_move_with_tables(struct anon_move *am, struct anon_move_batch *b,
+			   anon_move_entries_fn entries)
+{
+	with_tables(am, b, entries);
 }
 
 /**
@@ -333,7 +349,7 @@ static void map_and_move(struct anon_move *am, struct anon_move_batch *b)
 enum anon_move_stop anon_move_ptes(struct anon_move *am, struct anon_move_batch *b)
 {
 	anon_move_batch_begin(am, b);
-	map_and_move(am, b);
+	with_tables(am, b, move_entries);
 	anon_move_batch_end(am, b);
 	return b->stop;
 }

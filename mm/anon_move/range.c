@@ -154,13 +154,20 @@ static bool pass_leading_holes(struct anon_move *am, struct anon_move_batch *b)
 	return true;
 }
 
-/*
- * There is no page table at the destination. It gets none, of any level, for
- * what may not move (REGRESSIONS O18): who calls again and again, each time for
- * another place, would fill memory with empty ones.
+/**
+ * anon_move_make_dst_table() - make the page table that the destination lacks
+ * @am: the move
+ * @b: the batch; @b->dst_pmd is set
+ * @huge: the source is a huge page, or was when somebody looked
+ *
+ * There gets none, of any level, for what may not move (REGRESSIONS O18): who calls
+ * again and again, each time for another place, would fill memory with empty ones.
+ *
+ * Context: both VMAs read-locked, no other lock; may sleep.
+ * Return: %ANON_MOVE_DONE; %ANON_MOVE_NOMEM; or why the first page may not move.
  */
-static noinline enum anon_move_stop make_dst_table(struct anon_move *am,
-						   struct anon_move_batch *b, bool huge)
+enum anon_move_stop anon_move_make_dst_table(struct anon_move *am, struct anon_move_batch *b,
+					     bool huge)
 {
 	struct mm_struct *mm = am->req->mm;
 	enum anon_move_stop stop;
@@ -261,7 +268,7 @@ static __hot_inline enum anon_move_stop step(struct anon_move *am)
 	if (unlikely(pmd_none(dst_pmd))) {
 		if (!huge && anon_move_holes_allowed(am) && pass_leading_holes(am, &b))
 			return ANON_MOVE_DONE;
-		stop = make_dst_table(am, &b, huge);
+		stop = anon_move_make_dst_table(am, &b, huge);
 		if (stop)
 			return stop;
 	} else if (anon_move_pmd_huge(dst_pmd)) {
@@ -383,6 +390,33 @@ ssize_t anon_move_pages(struct anon_move_request *req)
 		folio_put(am.folio);
 	trace_anon_move_call(&am, stop);
 	return am.done ? am.done : anon_move_errno(&am, stop);
+}
+
+/**
+ * anon_move_walk() - move what is left of one range
+ * @am: the move; @am->done is where it begins, and where it ends
+ *
+ * Context: no mmap_lock, no VMA lock; may sleep.
+ * Return: why it ended; @am->folio may be set.
+ */
+enum anon_move_stop anon_move_walk(struct anon_move *am)
+{
+	enum anon_move_stop stop = walk_patiently(am);
+
+	trace_anon_move_call(am, stop);
+	return stop;
+}
+
+/**
+ * anon_move_find_pmds() - find what maps two addresses
+ * @mm: the address space
+ * @b: the batch, whose addresses are set; its PMDs become NULL if there are none
+ *
+ * Context: both VMAs locked.
+ */
+void anon_move_find_pmds(struct mm_struct *mm, struct anon_move_batch *b)
+{
+	find_pmds(mm, b);
 }
 
 /**

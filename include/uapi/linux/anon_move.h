@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
 /*
- * Flags of mremap(2) that the page mover brings.
+ * What the page mover brings: flags of mremap(2), and UFFDIO_MOVEV of userfaultfd(2).
  */
 #ifndef _UAPI_LINUX_ANON_MOVE_H
 #define _UAPI_LINUX_ANON_MOVE_H
+
+#include <linux/const.h>
+#include <linux/ioctl.h>
+#include <linux/types.h>
 
 /*
  * Far above the flags of <linux/mman.h>, which grow from below: no kernel may
@@ -21,5 +25,86 @@
 #define MREMAP_ONLYPAGES	0x04000000
 /* With it, addresses of the source that have no page are passed over. */
 #define MREMAP_ONLYPAGES_HOLES	0x08000000
+
+/*
+ * Bits of features that UFFDIO_API tells of, and takes. The second one tells that UFFDIO_MOVE
+ * moves large folios whole, waits for write-back, and for nothing without an end.
+ */
+#define UFFD_FEATURE_MOVEV		_BITULL(63)
+#define UFFD_FEATURE_ANON_MOVE		_BITULL(62)
+
+/* The structures say how long they are; the number stays the same when they grow. */
+#define UFFDIO_MOVEV			_IO(0xAA, 0x30)
+
+/* Nobody is woken, as with UFFDIO_MOVE_MODE_DONTWAKE. */
+#define UFFDIO_MOVEV_MODE_DONTWAKE		_BITULL(32)
+/* Addresses of the source that have no page are passed over, and count as moved. */
+#define UFFDIO_MOVEV_MODE_ALLOW_SRC_HOLES	_BITULL(33)
+/* A range that stops does not keep those behind it from moving. */
+#define UFFDIO_MOVEV_MODE_GO_ON			_BITULL(34)
+
+/*
+ * Why a range stopped. Those that pass, by what others do, are even; those that stay
+ * until the caller does something are odd. 0 is all of it moved.
+ */
+enum uffdio_movev_stop {
+	UFFDIO_MOVEV_DONE		= 0,
+	/* The range itself, no page of which was looked at. */
+	UFFDIO_MOVEV_INVALID		= 1,	/* not aligned, empty, or nowhere */
+	UFFDIO_MOVEV_NO_DST		= 3,	/* nothing is mapped where the destination begins */
+	UFFDIO_MOVEV_NO_SRC		= 5,	/* likewise the source */
+	UFFDIO_MOVEV_MAPPINGS		= 7,	/* unlike, short, or not for moving */
+	UFFDIO_MOVEV_CHANGING		= 8,	/* an event of a mapping has not been read yet */
+	/* The page at src + moved. */
+	UFFDIO_MOVEV_EXISTS		= 9,	/* there is one at dst + moved */
+	UFFDIO_MOVEV_HOLE		= 11,
+	UFFDIO_MOVEV_SHARED		= 13,	/* with another process, or by KSM */
+	UFFDIO_MOVEV_PINNED		= 15,
+	UFFDIO_MOVEV_MARKER		= 17,	/* poison, a guard, or a frame that failed */
+	UFFDIO_MOVEV_UNSPLIT		= 18,	/* of a folio that is kept whole */
+	UFFDIO_MOVEV_LOCKED		= 20,
+	UFFDIO_MOVEV_WRITEBACK		= 22,
+	UFFDIO_MOVEV_MIGRATING		= 24,
+	UFFDIO_MOVEV_RACED		= 26,	/* its entry went on changing */
+	/* The call. */
+	UFFDIO_MOVEV_NOMEM		= 28,
+	UFFDIO_MOVEV_KILLED		= 30,
+};
+
+/**
+ * struct uffdio_movev_range - one range of UFFDIO_MOVEV, and what became of it
+ * @dst: first byte of the destination
+ * @src: first byte of the source
+ * @len: bytes
+ * @moved: output: bytes moved from its beginning on, holes included
+ * @stop: output: enum uffdio_movev_stop
+ * @reserved: 0
+ */
+struct uffdio_movev_range {
+	__aligned_u64 dst;
+	__aligned_u64 src;
+	__aligned_u64 len;
+	__aligned_u64 moved;
+	__u32 stop;
+	__u32 reserved;
+};
+
+/**
+ * struct uffdio_movev - argument of UFFDIO_MOVEV
+ * @size: sizeof(struct uffdio_movev)
+ * @range_size: sizeof(struct uffdio_movev_range)
+ * @ranges: address of the first range
+ * @count: how many there are
+ * @mode: UFFDIO_MOVEV_MODE_*
+ * @done: output: how many ranges have their outputs
+ */
+struct uffdio_movev {
+	__u32 size;
+	__u32 range_size;
+	__aligned_u64 ranges;
+	__aligned_u64 count;
+	__aligned_u64 mode;
+	__aligned_u64 done;
+};
 
 #endif /* _UAPI_LINUX_ANON_MOVE_H */

@@ -88,6 +88,7 @@ static void the_template_says_what_make_moved_says(struct kunit *test)
 	struct made_up *m = test->priv;
 	const pgprot_t prots[] = { m->src_vma.vm_page_prot, PAGE_READONLY, PAGE_NONE };
 	const unsigned long pfns[] = { 1000, 1001, 1007, 3, 1 << 20, 4 };
+	struct anon_move_template *template = &m->staging.template;
 	unsigned int i, k;
 	pte_t pte;
 
@@ -96,7 +97,7 @@ static void the_template_says_what_make_moved_says(struct kunit *test)
 		k = i % ARRAY_SIZE(pfns);
 		pte = pfn_pte(pfns[k], prots[i / ARRAY_SIZE(pfns)]);
 		KUNIT_EXPECT_EQ_MSG(test, pte_val(make_moved(pte, &m->am)),
-				    pte_val(anon_move_moved(&m->staging, &m->am, pte, pfns[k])),
+				    pte_val(anon_move_moved(template, &m->am, pte, pfns[k])),
 				    "%u", i);
 	}
 }
@@ -107,11 +108,11 @@ static void the_template_forgets_another_destination(struct kunit *test)
 	pte_t pte = pte_mkuffd(pfn_pte(5, PAGE_READONLY));
 
 	prepare_staging(&m->staging, &m->am);
-	anon_move_moved(&m->staging, &m->am, pte, 5);
+	anon_move_moved(&m->staging.template, &m->am, pte, 5);
 	m->am.uffd = ANON_MOVE_UFFD_KEEP;
 	prepare_staging(&m->staging, &m->am);
 	KUNIT_EXPECT_EQ(test, pte_val(make_moved(pte, &m->am)),
-			pte_val(anon_move_moved(&m->staging, &m->am, pte, 5)));
+			pte_val(anon_move_moved(&m->staging.template, &m->am, pte, 5)));
 }
 
 static void expect_not_taken(struct kunit *test, enum anon_move_stop stop)

@@ -40,6 +40,7 @@ extern bool is_64bit;
 #define min_t(type, a, b)	((type)(a) < (type)(b) ? (type)(a) : (type)(b))
 
 typedef __u64 u64;
+typedef __u32 u32;
 typedef struct { int counter; } atomic_t;
 typedef struct { u64 counter; } atomic64_t;
 
