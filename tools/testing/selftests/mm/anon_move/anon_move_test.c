@@ -322,7 +322,8 @@ const char *relocate_missing(void)
  * @len: bytes
  * @mode: UFFDIO_MOVE_MODE_*
  *
- * If ANON_MOVE_DOOR is "onlypages" in the environment, by mremap() instead.
+ * If ANON_MOVE_DOOR is "onlypages" in the environment, by mremap() instead; if it is "vector",
+ * in pieces by UFFDIO_MOVEV.
  *
  * Return: errno and .move.
  */
@@ -340,6 +341,8 @@ struct moved move_pages_of(int uffd, void *dst, void *src, size_t len, __u64 mod
 
 	if (door && !strcmp(door, "onlypages"))
 		return move_by_mremap(dst, src, len, mode);
+	if (door && !strcmp(door, "vector"))
+		return move_by_vector(uffd, dst, src, len, mode);
 	if (ioctl(uffd, UFFDIO_MOVE, &arg))
 		moved.err = errno;
 	moved.bytes = arg.move;

@@ -12,6 +12,7 @@
 #include <linux/const.h>
 #include <linux/types.h>
 #include <linux/userfaultfd.h>
+#include <linux/anon_move.h>
 
 #define PAGE		4096UL
 #define MTHP_PAGES	16UL	/* in a folio of 64 KiB */
@@ -25,14 +26,6 @@
  * with a part of this, so that it can tell what did not come.
  */
 #define PATIENCE	600
-
-/* The collector is built with any kernel's headers. */
-#ifndef MREMAP_ONLYPAGES
-#define MREMAP_RELOCATE_ANON	0x01000000
-#define MREMAP_MUST_RELOCATE_ANON	0x02000000
-#define MREMAP_ONLYPAGES	0x04000000
-#define MREMAP_ONLYPAGES_HOLES	0x08000000
-#endif
 
 /* Put into .move before each call: no error and no length looks like it. */
 #define MOVE_CANARY	0x5ca1ab1e0ddba11LL
@@ -226,6 +219,14 @@ int make_kind(struct space *s, enum page_kind_id kind, size_t first, size_t page
 const char *large_missing(size_t folio);
 int make_large(struct space *s, size_t first, size_t pages, size_t folio);
 int page_out(void *addr, size_t pages);
+
+/* vectors.c: several ranges a call */
+
+const char *vectors_missing(void);
+int move_vector(int uffd, struct uffdio_movev_range *ranges, size_t count, __u64 mode,
+		size_t *done);
+int vector_errno(__u32 stop);
+struct moved move_by_vector(int uffd, void *dst, void *src, size_t len, __u64 mode);
 
 /* calls.c: what a thread calls in the kernel */
 

@@ -90,6 +90,8 @@ static struct moved move_by(enum mover mover, struct arena *a, char *to, char *f
 
 	__atomic_fetch_add(&a->calls, 1, __ATOMIC_RELAXED);
 	switch (mover) {
+	case MOVER_VECTOR:
+		return move_by_vector(a->space.uffd, to, from, pages * PAGE, mode);
 	case MOVER_ONLYPAGES:
 		return move_by_mremap(to, from, pages * PAGE, mode);
 	case MOVER_RELOCATE:

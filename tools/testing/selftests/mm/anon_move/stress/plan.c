@@ -12,8 +12,8 @@ static const char * const shift_names[SHIFTS] = {
 };
 
 static const char * const movers[MOVERS] = {
-	[MOVER_UFFD] = "UFFDIO_MOVE", [MOVER_ONLYPAGES] = "ONLYPAGES",
-	[MOVER_RELOCATE] = "RELOCATE_ANON",
+	[MOVER_UFFD] = "UFFDIO_MOVE", [MOVER_VECTOR] = "UFFDIO_MOVEV",
+	[MOVER_ONLYPAGES] = "ONLYPAGES", [MOVER_RELOCATE] = "RELOCATE_ANON",
 };
 
 static const char * const length_names[LENGTHS] = {
@@ -74,7 +74,7 @@ static const struct {
 	{ STRESS_WRITE_TRACKED, -1, -1, RIVAL_WRITE_PROTECT, "it would undo what is looked for" },
 };
 
-static const char *kind_lacks[STRESS_KINDS], *rival_lacks[RIVALS], *relocate_lacks;
+static const char *kind_lacks[STRESS_KINDS], *rival_lacks[RIVALS], *mover_lacks[MOVERS];
 
 /**
  * cell_excluded() - why a cell can't be hit
@@ -177,7 +177,8 @@ void plan_cells(__u64 seed)
 		kind_lacks[kind] = stress_kind_missing(kind);
 	for (group = 0; group < RIVALS; group++)
 		rival_lacks[group] = rival_missing(group);
-	relocate_lacks = relocate_missing();
+	mover_lacks[MOVER_RELOCATE] = relocate_missing();
+	mover_lacks[MOVER_VECTOR] = vectors_missing();
 	for (geometry = 0; geometry < GEOMETRIES; geometry++) {
 		typeof(*decks) *deck = &decks[nr_decks];
 
@@ -271,11 +272,11 @@ static void plan_kind(struct plan *p)
 static enum mover draw_mover(struct plan *p)
 {
 	const unsigned int brings = BIT(RIVAL_MREMAP) | BIT(RIVAL_MOVE_DST);
-	size_t n = draw_below(&p->random, 4);
+	enum mover mover = draw_below(&p->random, MOVERS);
 
-	if (n == MOVER_RELOCATE && (p->rivals & brings || relocate_lacks))
+	if ((mover == MOVER_RELOCATE && p->rivals & brings) || mover_lacks[mover])
 		return MOVER_UFFD;
-	return n < MOVERS ? n : MOVER_UFFD;
+	return mover;
 }
 
 /*

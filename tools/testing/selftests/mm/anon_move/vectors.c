@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * UFFDIO_MOVEV, and what it comes to where a test would call UFFDIO_MOVE.
+ */
+#include <errno.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
+
+#include "../../kselftest.h"
+#include "anon_move_test.h"
+
+#define RANGES_MAX	(PMD_PAGES / MTHP_PAGES)
+
+/**
+ * vectors_missing() - can the kernel move several ranges a call?
+ *
+ * Return: a reason, or NULL if it can.
+ */
+const char *vectors_missing(void)
+{
+	const char *missing = move_missing();
+
+	return missing ? missing : features_missing(UFFD_FEATURE_MOVEV,
+						    "no UFFDIO_MOVEV in this kernel");
+}
+
+/**
+ * move_vector() - UFFDIO_MOVEV
+ * @uffd: the descriptor
+ * @ranges: the ranges
+ * @count: how many
+ * @mode: UFFDIO_MOVEV_MODE_*
+ * @done: output: how many have been dealt with; may be NULL
+ *
+ * Return: 0 or the errno.
+ */
+int move_vector(int uffd, struct uffdio_movev_range *ranges, size_t count, __u64 mode, size_t *done)
+{
+	struct uffdio_movev arg = {
+		.size = sizeof(arg),
+		.range_size = sizeof(*ranges),
+		.ranges = (uintptr_t)ranges,
+		.count = count,
+		.mode = mode,
+	};
+	int err = ioctl(uffd, UFFDIO_MOVEV, &arg) ? errno : 0;
+
+	if (done)
+		*done = arg.done;
+	return err;
+}
+
+/**
+ * vector_errno() - what UFFDIO_MOVE says where a range of a vector stops so
+ * @stop: enum uffdio_movev_stop
+ *
+ * Return: the errno, or 0.
+ */
+int vector_errno(__u32 stop)
+{
+	/* Of those that are not here it is worth to try again. */
+	static const int errnos[] = {
+		[UFFDIO_MOVEV_INVALID] = EINVAL, [UFFDIO_MOVEV_MAPPINGS] = EINVAL,
+		[UFFDIO_MOVEV_NO_DST] = ENOENT, [UFFDIO_MOVEV_NO_SRC] = ENOENT,
+		[UFFDIO_MOVEV_HOLE] = ENOENT, [UFFDIO_MOVEV_EXISTS] = EEXIST,
+		[UFFDIO_MOVEV_SHARED] = EBUSY, [UFFDIO_MOVEV_PINNED] = EBUSY,
+		[UFFDIO_MOVEV_UNSPLIT] = EBUSY, [UFFDIO_MOVEV_MARKER] = EFAULT,
+		[UFFDIO_MOVEV_NOMEM] = ENOMEM, [UFFDIO_MOVEV_KILLED] = EINTR,
+	};
+
+	if (stop == UFFDIO_MOVEV_DONE)
+		return 0;
+	return stop < ARRAY_SIZE(errnos) && errnos[stop] ? errnos[stop] : EAGAIN;
+}
+
+/* What is less than a large folio goes page by page; whole huge pages stay whole. */
+static size_t cut(struct uffdio_movev_range *ranges, __u64 dst, __u64 src, size_t pages)
+{
+	size_t unit = pages < MTHP_PAGES ? 1 : MTHP_PAGES, n, at;
+
+	if (pages >= PMD_PAGES)
+		unit = pages;
+	for (n = 0, at = 0; at < pages; n++, at += unit)
+		ranges[n] = (struct uffdio_movev_range) {
+			.dst = dst + at * PAGE,
+			.src = src + at * PAGE,
+			.len = (unit < pages - at ? unit : pages - at) * PAGE,
+		};
+	return n;
+}
+
+/**
+ * move_by_vector() - that call for the parts of a range, and what it returns as if UFFDIO_MOVE had
+ * @uffd: the descriptor
+ * @dst: first byte of the destination
+ * @src: first byte of the source
+ * @len: bytes, a multiple of PAGE
+ * @mode: UFFDIO_MOVE_MODE_*
+ *
+ * Return: errno and .move.
+ */
+struct moved move_by_vector(int uffd, void *dst, void *src, size_t len, __u64 mode)
+{
+	struct uffdio_movev_range ranges[RANGES_MAX];
+	size_t count = cut(ranges, (uintptr_t)dst, (uintptr_t)src, len / PAGE), done, i;
+	struct moved moved = { .err = 0 };
+	__u64 modes = 0;
+	int err;
+
+	if (mode & UFFDIO_MOVE_MODE_DONTWAKE)
+		modes |= UFFDIO_MOVEV_MODE_DONTWAKE;
+	if (mode & UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES)
+		modes |= UFFDIO_MOVEV_MODE_ALLOW_SRC_HOLES;
+	err = move_vector(uffd, ranges, count, modes, &done);
+	for (i = 0; i < done; i++) {
+		moved.bytes += ranges[i].moved;
+		moved.err = vector_errno(ranges[i].stop);
+	}
+	if (err && err != EAGAIN)
+		moved.err = err;
+	if (!moved.bytes)
+		moved.bytes = -moved.err;
+	else if (moved.bytes < (long long)len)
+		moved.err = EAGAIN;
+	return moved;
+}
