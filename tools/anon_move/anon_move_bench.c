@@ -153,7 +153,7 @@ static void list_rows(void)
 {
 	for (size_t i = 0; i < NR(rows); i++)
 		puts(rows[i].name);
-	puts("sparse\nwriter\nparallel");
+	puts("sparse\nvectors\nwriter\nparallel");
 }
 
 /* A row that this machine can't run must not pass for one that went well. */
@@ -161,7 +161,7 @@ static void check_wanted(bool counted)
 {
 	for (char **want = wanted; *want; want++) {
 		bool fits = !strcmp(*want, counted ? "writer" : "parallel") ||
-			    (counted && !strcmp(*want, "sparse"));
+			    (counted && (!strcmp(*want, "sparse") || !strcmp(*want, "vectors")));
 
 		for (size_t i = 0; counted && i < NR(rows); i++)
 			fits |= !strcmp(*want, rows[i].name);
@@ -179,6 +179,8 @@ static void run_counted(void)
 	close_much();
 	if (is_wanted("sparse"))
 		bench_sparse();
+	if (is_wanted("vectors"))
+		bench_vectors();
 	if (is_wanted("writer"))
 		bench_writer();
 }

@@ -81,6 +81,19 @@ function holes(    m, mover, form) {
 	}
 }
 
+function vectors(    i, row, form) {
+	form = "%-10s%13s%14s%15s%15s\n"
+	printf form, "row", "UFFDIO_MOVE", "UFFDIO_MOVEV", "flushes by", "flushes by"
+	printf form, "", "", "", "UFFDIO_MOVE", "UFFDIO_MOVEV"
+	for (i = 1; i <= nr; i++) {
+		row = rows[i]
+		if (!has(row, "vector", "a_page"))
+			continue
+		printf form, row, show(row, "calls", "a_page", "%.1f"), show(row, "vector", "a_page", "%.1f"),
+			show(row, "calls", "flushes", "%.1f"), show(row, "vector", "flushes", "%.1f")
+	}
+}
+
 function waits(    m, mover, form) {
 	form = "%-10s%-11s%13s%9s%7s%11s%9s%10s%8s\n"
 	printf form, "row", "mover", "worst wait", "at most", "holds", "mprotects", "batches", "gave way", "longer"
@@ -101,6 +114,9 @@ END {
 		exit 2
 	}
 	others = ("writer" in seen) + ("sparse" in seen)
+	for (i = 1; i <= nr; i++)
+		nr_vectors += has(rows[i], "vector", "a_page")
+	others += nr_vectors
 	if (nr > others + ("parallel" in seen)) {
 		print "Guest instructions a page, 16 MiB, cheapest of 6 rounds."
 		print "A row is named after what is moved and how many pages a call."
@@ -130,6 +146,13 @@ END {
 		print "One call moves a mapping that has a page each 64 GiB, and holes."
 		print ""
 		holes()
+		print ""
+	}
+	if (nr_vectors) {
+		print "Short ranges in one call; instructions a page, flushes a call. same: 64 single pages in two page"
+		print "tables; apart: each in tables of its own; runs: 8 of 8 pages; one: a call for a single page."
+		print ""
+		vectors()
 		print ""
 	}
 	if ("writer" in seen) {

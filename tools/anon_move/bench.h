@@ -90,6 +90,9 @@ void work_for_ever(struct work *work);
 /* sparse.c */
 void bench_sparse(void);
 
+/* vectors.c */
+void bench_vectors(void);
+
 /* concurrent.c */
 void bench_parallel(void);
 void bench_writer(void);
