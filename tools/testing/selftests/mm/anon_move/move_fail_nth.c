@@ -31,6 +31,7 @@ struct sweep {
 	size_t pages;
 	char *dst;
 	__u64 mode;
+	bool by_vector;
 	int nth_fd;
 	__u64 before[AREA];
 };
@@ -166,9 +167,15 @@ static bool has_failed(const struct sweep *w)
 
 static bool move_failing(struct sweep *w, unsigned int nth, struct moved *moved)
 {
+	const struct space *s = &w->space;
+	const size_t len = w->pages * PAGE;
+
 	if (!arm(w, nth))
 		return false;
-	*moved = move_pages_of(w->space.uffd, w->dst, w->space.src, w->pages * PAGE, w->mode);
+	if (w->by_vector)
+		*moved = move_by_vector(s->uffd, w->dst, s->src, len, w->mode);
+	else
+		*moved = move_pages_of(s->uffd, w->dst, s->src, len, w->mode);
 	return has_failed(w);
 }
 
@@ -266,6 +273,53 @@ TEST_F_TIMEOUT(fail_nth, sweep, PATIENCE)
 	}
 	for (i = 0; i < MAX_STOPS && variant->stops[i]; i++)
 		EXPECT_ENGINE(1, variant->stops[i], before[i]);
+}
+
+/* What fails while pages are under way puts them back, and they move alone then. */
+FIXTURE(vector_nth)
+{
+	struct sweep sweep;
+};
+
+FIXTURE_VARIANT(vector_nth)
+{
+	enum page_kind_id kind;
+	size_t pages;
+	size_t dst;
+};
+
+FIXTURE_VARIANT_ADD(vector_nth, small) { KIND_SMALL, RUN, 0 };
+FIXTURE_VARIANT_ADD(vector_nth, small_across) { KIND_SMALL, RUN, BEFORE_BORDER };
+FIXTURE_VARIANT_ADD(vector_nth, few_across) { KIND_SMALL, MTHP_PAGES - 1, PMD_PAGES - 7 };
+FIXTURE_VARIANT_ADD(vector_nth, swapped) { KIND_SWAPPED, MTHP_PAGES - 1, PMD_PAGES - 7 };
+
+FIXTURE_SETUP(vector_nth)
+{
+	struct sweep *w = &self->sweep;
+	const char *missing = vectors_missing();
+
+	missing = missing ? missing : injection_missing();
+	missing = missing ? missing : kind_missing(variant->kind);
+	if (missing)
+		SKIP(return, "%s: %s", page_kinds[variant->kind].name, missing);
+	ASSERT_EQ(0, sweep_open(w, variant->kind, variant->pages, variant->dst));
+	w->by_vector = true;
+}
+
+FIXTURE_TEARDOWN(vector_nth)
+{
+	close(self->sweep.nth_fd);
+}
+
+TEST_F_TIMEOUT(vector_nth, sweep, PATIENCE)
+{
+	unsigned int nth;
+
+	for (nth = 1; attempt(_metadata, &self->sweep, nth); nth++)
+		ASSERT_EQ(KSFT_PASS, _metadata->exit_code);
+	TH_LOG("%u things failed, one by one", nth - 1);
+	EXPECT_LE(variant->kind == KIND_SMALL ? 2 * variant->pages : 1, nth)
+		TH_LOG("to lock a page and to look at its pins can fail for each");
 }
 
 FIXTURE(relocate_nth)
