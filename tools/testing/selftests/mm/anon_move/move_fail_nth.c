@@ -288,6 +288,7 @@ FIXTURE_VARIANT(vector_nth)
 	size_t dst;
 };
 
+FIXTURE_VARIANT_ADD(vector_nth, one) { KIND_SMALL, 1, 0 };
 FIXTURE_VARIANT_ADD(vector_nth, small) { KIND_SMALL, RUN, 0 };
 FIXTURE_VARIANT_ADD(vector_nth, small_across) { KIND_SMALL, RUN, BEFORE_BORDER };
 FIXTURE_VARIANT_ADD(vector_nth, few_across) { KIND_SMALL, MTHP_PAGES - 1, PMD_PAGES - 7 };
@@ -341,6 +342,10 @@ FIXTURE_VARIANT_ADD(relocate_nth, mthp) { KIND_MTHP, RUN, RUN, BEFORE_BORDER + 1
 FIXTURE_VARIANT_ADD(relocate_nth, mthp_cut) { KIND_MTHP, RUN, RUN - 1, BEFORE_BORDER };
 FIXTURE_VARIANT_ADD(relocate_nth, thp) { KIND_THP, PMD_PAGES, PMD_PAGES, 0 };
 FIXTURE_VARIANT_ADD(relocate_nth, thp_apart) { KIND_THP, PMD_PAGES, PMD_PAGES, 1 };
+
+FIXTURE_VARIANT_ADD(relocate_nth, thp_to_two_gibs) {
+	KIND_THP, PMD_PAGES, PMD_PAGES, PMD_PAGES * PMD_PAGES - PMD_PAGES / 2 };
+
 FIXTURE_VARIANT_ADD(relocate_nth, thp_cut) { KIND_THP, PMD_PAGES, PMD_PAGES - 1, 0 };
 
 FIXTURE_SETUP(relocate_nth)
@@ -404,6 +409,7 @@ static bool attempt_relocation(struct __test_metadata *_metadata, struct sweep *
 		EXPECT_EQ(0, page_out(end, w->pages));
 	EXPECT_STREQ("", pages_differ(end, w->pages, 1));
 	ASSERT_EQ(0, munmap(FAR, AREA * PAGE));
+	munmap(w->dst, w->pages * PAGE);
 	space_close(&w->space);
 	if (_metadata->exit_code)
 		TH_LOG("when number %u failed: errno %d", nth, err);

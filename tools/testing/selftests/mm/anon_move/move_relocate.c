@@ -681,6 +681,17 @@ TEST_F_TIMEOUT(apart, entries_differ, PATIENCE)
 	expect_whole(_metadata, dst, PMD_PAGES, 1);
 }
 
+/* Where the one page of its second table is dropped, Linux 7.3 frees the table. */
+TEST_F_TIMEOUT(apart, without_its_last_page, PATIENCE)
+{
+	char *src = self->space.src, *away = self->dst + PAGE, *dst = self->dst + 2 * PMD;
+
+	ASSERT_EQ(0, relocate(away, src, PMD_PAGES, MUST));
+	ASSERT_EQ(0, madvise(away + PMD - PAGE, PAGE, MADV_DONTNEED));
+	ASSERT_EQ(0, relocate(dst, away, PMD_PAGES, MUST));
+	expect_whole(_metadata, dst, PMD_PAGES - 1, 1);
+}
+
 TEST_F_TIMEOUT(apart, half_swapped_out, PATIENCE)
 {
 	char *src = self->space.src, *dst = self->dst + PAGE;

@@ -454,9 +454,8 @@ TEST_F_TIMEOUT(stop, is_passed_where_asked, PATIENCE)
 	EXPECT_STREQ("", pages_differ(v->space.dst + 30 * PAGE, 1, 22));
 }
 
-/* The argument itself: nothing moves. */
-FIXTURE(argument)
-{
+/* An argument of one range, with room behind its structures. */
+struct argument {
 	struct vector v;
 	struct {
 		struct uffdio_movev arg;
@@ -468,28 +467,39 @@ FIXTURE(argument)
 	} long_range;
 };
 
+static void open_argument(struct __test_metadata *_metadata, struct argument *a)
+{
+	ASSERT_EQ(0, space_open(&a->v.space, PMD_PAGES, 0));
+	ASSERT_EQ(0, make_kind(&a->v.space, KIND_SMALL, 0, 1));
+	add(&a->v, 0, 0, 1);
+	a->long_range.range = a->v.ranges[0];
+	a->long_one.arg = (struct uffdio_movev) {
+		.size = sizeof(struct uffdio_movev),
+		.range_size = sizeof(struct uffdio_movev_range),
+		.ranges = (uintptr_t)&a->long_range,
+		.count = 1,
+		.done = CANARY,
+	};
+}
+
+/* What is wrong with it: nothing moves then. */
+FIXTURE(argument)
+{
+	struct argument a;
+};
+
 FIXTURE_SETUP(argument)
 {
 	const char *missing = vectors_missing();
 
 	if (missing)
 		SKIP(return, "%s", missing);
-	ASSERT_EQ(0, space_open(&self->v.space, PMD_PAGES, 0));
-	ASSERT_EQ(0, make_kind(&self->v.space, KIND_SMALL, 0, 1));
-	add(&self->v, 0, 0, 1);
-	self->long_range.range = self->v.ranges[0];
-	self->long_one.arg = (struct uffdio_movev) {
-		.size = sizeof(struct uffdio_movev),
-		.range_size = sizeof(struct uffdio_movev_range),
-		.ranges = (uintptr_t)&self->long_range,
-		.count = 1,
-		.done = CANARY,
-	};
+	open_argument(_metadata, &self->a);
 }
 
 FIXTURE_TEARDOWN(argument)
 {
-	space_close(&self->v.space);
+	space_close(&self->a.v.space);
 }
 
 FIXTURE_VARIANT(argument)
@@ -500,7 +510,7 @@ FIXTURE_VARIANT(argument)
 	size_t bytes;	/* of the field */
 };
 
-#define AT(field)	offsetof(FIXTURE_DATA(argument), field)
+#define AT(field)	offsetof(struct argument, field)
 
 FIXTURE_VARIANT_ADD(argument, as_it_is) { 0, AT(long_one.arg.done), 0, 8 };
 FIXTURE_VARIANT_ADD(argument, size_0) { EINVAL, AT(long_one.arg.size), 0, 4 };
@@ -533,39 +543,58 @@ FIXTURE_VARIANT_ADD(argument, reserved) { EINVAL, AT(long_range.range.reserved),
 
 TEST_F_TIMEOUT(argument, is_checked, PATIENCE)
 {
-	struct space *s = &self->v.space;
+	struct space *s = &self->a.v.space;
 	int err;
 
-	memcpy((char *)self + variant->field, &variant->value, variant->bytes);
-	err = ioctl(s->uffd, UFFDIO_MOVEV, &self->long_one.arg) ? errno : 0;
+	memcpy((char *)&self->a + variant->field, &variant->value, variant->bytes);
+	err = ioctl(s->uffd, UFFDIO_MOVEV, &self->a.long_one.arg) ? errno : 0;
 	EXPECT_EQ(variant->err, err);
 	EXPECT_TRUE(all_pages(s->src, 1, PM_PRESENT, err ? PM_PRESENT : 0));
-	EXPECT_TRUE(err || self->long_one.arg.done == 1);
+	EXPECT_TRUE(err || self->a.long_one.arg.done == 1);
 }
 
-TEST_F_TIMEOUT(argument, may_be_of_a_later_kernel, PATIENCE)
+FIXTURE(array)
 {
-	struct space *s = &self->v.space;
+	struct argument a;
+};
 
-	self->long_one.arg.size = sizeof(self->long_one);
-	self->long_one.arg.range_size = sizeof(self->long_range);
-	self->long_one.more[1] = 1;
-	EXPECT_EQ(-1, ioctl(s->uffd, UFFDIO_MOVEV, &self->long_one.arg));
+FIXTURE_SETUP(array)
+{
+	const char *missing = vectors_missing();
+
+	if (missing)
+		SKIP(return, "%s", missing);
+	open_argument(_metadata, &self->a);
+}
+
+FIXTURE_TEARDOWN(array)
+{
+	space_close(&self->a.v.space);
+}
+
+TEST_F_TIMEOUT(array, may_be_of_a_later_kernel, PATIENCE)
+{
+	struct space *s = &self->a.v.space;
+
+	self->a.long_one.arg.size = sizeof(self->a.long_one);
+	self->a.long_one.arg.range_size = sizeof(self->a.long_range);
+	self->a.long_one.more[1] = 1;
+	EXPECT_EQ(-1, ioctl(s->uffd, UFFDIO_MOVEV, &self->a.long_one.arg));
 	EXPECT_EQ(E2BIG, errno);
-	self->long_one.more[1] = 0;
-	self->long_range.more = 1;
-	EXPECT_EQ(-1, ioctl(s->uffd, UFFDIO_MOVEV, &self->long_one.arg));
+	self->a.long_one.more[1] = 0;
+	self->a.long_range.more = 1;
+	EXPECT_EQ(-1, ioctl(s->uffd, UFFDIO_MOVEV, &self->a.long_one.arg));
 	EXPECT_EQ(E2BIG, errno);
-	EXPECT_EQ(0, self->long_one.arg.done);
-	self->long_range.more = 0;
-	EXPECT_EQ(0, ioctl(s->uffd, UFFDIO_MOVEV, &self->long_one.arg));
-	EXPECT_EQ(PAGE, self->long_range.range.moved);
+	EXPECT_EQ(0, self->a.long_one.arg.done);
+	self->a.long_range.more = 0;
+	EXPECT_EQ(0, ioctl(s->uffd, UFFDIO_MOVEV, &self->a.long_one.arg));
+	EXPECT_EQ(PAGE, self->a.long_range.range.moved);
 }
 
 /* A page of ranges, of which the last lies where nothing is mapped, or where no one may write. */
-TEST_F_TIMEOUT(argument, can_not_be_read_to_its_end, PATIENCE)
+TEST_F_TIMEOUT(array, can_not_be_read_to_its_end, PATIENCE)
 {
-	struct space *s = &self->v.space;
+	struct space *s = &self->a.v.space;
 	struct uffdio_movev_range *ranges = (void *)(s->dst + s->pages * PAGE - PAGE);
 	size_t done, i, fit = PAGE / sizeof(*ranges);
 
@@ -573,9 +602,9 @@ TEST_F_TIMEOUT(argument, can_not_be_read_to_its_end, PATIENCE)
 	ASSERT_EQ(0, uffd_register(s->uffd, s->dst, (s->pages - 1) * PAGE,
 				   UFFDIO_REGISTER_MODE_MISSING));
 	ASSERT_EQ(0, make_kind(s, KIND_SMALL, 0, fit));
-	for (i = 0, self->v.nr = 0; i < fit && i < RANGES; i++)
-		add(&self->v, i, i, 1);
-	memcpy(ranges, self->v.ranges, self->v.nr * sizeof(*ranges));
+	for (i = 0, self->a.v.nr = 0; i < fit && i < RANGES; i++)
+		add(&self->a.v, i, i, 1);
+	memcpy(ranges, self->a.v.ranges, self->a.v.nr * sizeof(*ranges));
 	for (; i < fit; i++) {
 		ranges[i] = ranges[0];
 		ranges[i].dst += i * PAGE;
@@ -588,15 +617,15 @@ TEST_F_TIMEOUT(argument, can_not_be_read_to_its_end, PATIENCE)
 	EXPECT_STREQ("", pages_differ(s->dst, fit, 1));
 }
 
-TEST_F_TIMEOUT(argument, can_not_be_written, PATIENCE)
+TEST_F_TIMEOUT(array, can_not_be_written, PATIENCE)
 {
-	struct space *s = &self->v.space;
+	struct space *s = &self->a.v.space;
 	struct uffdio_movev_range *ranges = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
 						 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	size_t done;
 
 	ASSERT_NE(MAP_FAILED, ranges);
-	ranges[0] = self->v.ranges[0];
+	ranges[0] = self->a.v.ranges[0];
 	ASSERT_EQ(0, mprotect(ranges, PAGE, PROT_READ));
 	EXPECT_EQ(EFAULT, move_vector(s->uffd, ranges, 1, 0, &done));
 	/* It has moved, and nobody said that it has not. */
@@ -605,13 +634,13 @@ TEST_F_TIMEOUT(argument, can_not_be_written, PATIENCE)
 	munmap(ranges, PAGE);
 }
 
-TEST_F_TIMEOUT(argument, lies_in_what_moves, PATIENCE)
+TEST_F_TIMEOUT(array, lies_in_what_moves, PATIENCE)
 {
-	struct space *s = &self->v.space;
+	struct space *s = &self->a.v.space;
 	struct uffdio_movev_range *ranges = (void *)s->src;
 	size_t done;
 
-	ranges[0] = self->v.ranges[0];
+	ranges[0] = self->a.v.ranges[0];
 	EXPECT_EQ(0, move_vector(s->uffd, ranges, 1, 0, &done));
 	EXPECT_EQ(1, done);
 	/* The outputs were written to where it had been. */
