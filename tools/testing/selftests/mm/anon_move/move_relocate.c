@@ -800,6 +800,27 @@ TEST_F(calls, A8_guards_go_along)
 	EXPECT_STREQ("", pages_differ(self->dst + 2 * PAGE, SOME - 2, 3));
 }
 
+/* It stays when the memory is registered no more. */
+TEST_F(calls, A8_poison_goes_along)
+{
+	const int uffd = uffd_open(0, UFFD_FEATURE_POISON);
+	struct uffdio_poison poison = {
+		.range = { .start = (uintptr_t)self->src + PAGE, .len = PAGE },
+	};
+
+	if (uffd < 0)
+		SKIP(return, "no UFFDIO_POISON in this kernel");
+	ASSERT_TRUE(catch_sigbus());
+	ASSERT_EQ(0, madvise(self->src + PAGE, PAGE, MADV_DONTNEED));
+	ASSERT_EQ(0, uffd_register(uffd, self->src, SOME * PAGE, UFFDIO_REGISTER_MODE_MISSING));
+	ASSERT_EQ(0, ioctl(uffd, UFFDIO_POISON, &poison));
+	close(uffd);
+	ASSERT_EQ(0, relocate(self->dst, self->src, SOME, MUST));
+	EXPECT_FALSE(survives(write_byte, self->dst + PAGE));
+	EXPECT_STREQ("", pages_differ(self->dst, 1, 1));
+	EXPECT_STREQ("", pages_differ(self->dst + 2 * PAGE, SOME - 2, 3));
+}
+
 TEST_F(calls, grows_while_it_moves)
 {
 	ASSERT_EQ(0, munmap(self->dst, SOME * PAGE));

@@ -591,6 +591,75 @@ TEST_F_TIMEOUT(array, may_be_of_a_later_kernel, PATIENCE)
 	EXPECT_EQ(PAGE, self->a.long_range.range.moved);
 }
 
+TEST_F_TIMEOUT(array, may_be_nowhere, PATIENCE)
+{
+	struct space *s = &self->a.v.space;
+
+	EXPECT_EQ(-1, ioctl(s->uffd, UFFDIO_MOVEV, NULL));
+	EXPECT_EQ(EFAULT, errno);
+	EXPECT_TRUE(all_pages(s->src, 1, PM_PRESENT, PM_PRESENT));
+}
+
+/* Each is told that it is not valid, and those between them move. */
+TEST_F_TIMEOUT(array, has_ranges_that_are_not_valid, PATIENCE)
+{
+	const __u64 end = 1ULL << 63;
+	struct vector *v = &self->a.v;
+	size_t i;
+
+	ASSERT_EQ(0, make_kind(&v->space, KIND_SMALL, 0, 8));
+	for (i = 1; i < 8; i++)
+		add(v, i, i, 1);
+	v->ranges[0].len = 0;
+	v->ranges[2].dst++;
+	v->ranges[3].dst = end;
+	v->ranges[4].src = end;
+	v->ranges[6].dst = end - 2 * PAGE;
+	v->ranges[6].len = 4 * PAGE;
+	v->ranges[7].len = -PAGE;
+	EXPECT_EQ(EAGAIN, go(v, UFFDIO_MOVEV_MODE_GO_ON));
+	ASSERT_EQ(8, v->done);
+	for (i = 0; i < 8; i++) {
+		bool valid = i == 1 || i == 5;
+
+		expect(_metadata, v, i, valid, valid ? UFFDIO_MOVEV_DONE : UFFDIO_MOVEV_INVALID);
+	}
+	EXPECT_STREQ("", pages_differ(v->space.dst + 5 * PAGE, 1, 6));
+}
+
+static void *read_word(void *page)
+{
+	return (void *)__atomic_load_n((uintptr_t *)page, __ATOMIC_RELAXED);
+}
+
+/* Who waits for a page is woken by the call that moves it, unless told not to be. */
+TEST_F_TIMEOUT(array, wakes_who_waits, PATIENCE)
+{
+	struct vector *v = &self->a.v;
+	uintptr_t expected = *(uintptr_t *)v->space.src;
+	struct uffd_msg msg;
+	pthread_t reader;
+	void *word;
+
+	ASSERT_EQ(0, pthread_create(&reader, NULL, read_word, v->space.dst));
+	ASSERT_EQ(0, uffd_read(v->space.uffd, &msg));
+	ASSERT_EQ(0, go(v, 0));
+	ASSERT_EQ(0, pthread_join(reader, &word));
+	EXPECT_EQ(expected, (uintptr_t)word);
+	/* Again, and by hand. */
+	ASSERT_EQ(0, make_kind(&v->space, KIND_SMALL, 1, 1));
+	v->nr = 0;
+	add(v, 1, 1, 1);
+	ASSERT_EQ(0, pthread_create(&reader, NULL, read_word, v->space.dst + PAGE));
+	ASSERT_EQ(0, uffd_read(v->space.uffd, &msg));
+	ASSERT_EQ(0, go(v, UFFDIO_MOVEV_MODE_DONTWAKE));
+	usleep(50000);
+	EXPECT_NE(0, pthread_tryjoin_np(reader, &word))
+		TH_LOG("woken, though nobody should be");
+	ASSERT_EQ(0, uffd_wake(v->space.uffd, v->space.dst + PAGE, PAGE));
+	ASSERT_EQ(0, pthread_join(reader, &word));
+}
+
 /* A page of ranges, of which the last lies where nothing is mapped, or where no one may write. */
 TEST_F_TIMEOUT(array, can_not_be_read_to_its_end, PATIENCE)
 {
