@@ -16,8 +16,8 @@
 
 #include "anon_move.h"
 
-/* Also how many folios are locked at once. */
-#define PAGES_MAX	32
+/* Also how many folios are locked at once. With 32 bits there is half the stack. */
+#define PAGES_MAX	(BITS_PER_LONG / 2)
 
 /* A page that was taken, and is not yet installed. */
 struct page_under_way {
