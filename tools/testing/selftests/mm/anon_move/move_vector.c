@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <liburing.h>
 #include <linux/mman.h>
 
@@ -179,6 +180,34 @@ TEST_F_TIMEOUT(vector, ranges_see_what_those_before_have_done, PATIENCE)
 	EXPECT_STREQ("", pages_differ(s->dst, 1, 1));
 	EXPECT_STREQ("", pages_differ(s->dst + PAGE, 1, 2));
 	EXPECT_TRUE(all_pages(s->src, 2, PM_PRESENT, 0));
+}
+
+/* A huge page is in the place of the second; of the third there is not even a page table. */
+TEST_F_TIMEOUT(vector, meets_huge_pages_and_no_tables, PATIENCE)
+{
+	struct vector *v = &self->v;
+	struct space *s = &v->space;
+
+	if (kind_missing(KIND_THP))
+		SKIP(return, "%s", kind_missing(KIND_THP));
+	ASSERT_EQ(0, make_kind(s, KIND_THP, 4 * PMD_PAGES, PMD_PAGES));
+	add(v, 4 * PMD_PAGES, 4 * PMD_PAGES, PMD_PAGES);
+	ASSERT_EQ(0, go(v, 0));
+	ASSERT_EQ(0, make_kind(s, KIND_SMALL, 0, 3));
+	ASSERT_EQ(0, clear_soft_dirty());
+	v->nr = 0;
+	add(v, 0, 0, 1);
+	add(v, 4 * PMD_PAGES + 7, 1, 1);
+	add(v, 9 * PMD_PAGES, 8 * PMD_PAGES, 1);
+	add(v, 2, 2, 1);
+	EXPECT_EQ(EAGAIN, go(v, UFFDIO_MOVEV_MODE_GO_ON));
+	ASSERT_EQ(4, v->done);
+	expect(_metadata, v, 0, 1, UFFDIO_MOVEV_DONE);
+	expect(_metadata, v, 1, 0, UFFDIO_MOVEV_EXISTS);
+	expect(_metadata, v, 2, 0, UFFDIO_MOVEV_HOLE);
+	expect(_metadata, v, 3, 1, UFFDIO_MOVEV_DONE);
+	EXPECT_STREQ("", pages_differ(s->src + PAGE, 1, 2));
+	EXPECT_STREQ("", pages_differ(s->dst + 2 * PAGE, 1, 3));
 }
 
 /* Both are under way when the second turns out to have no place. */
@@ -597,6 +626,64 @@ TEST_F_TIMEOUT(array, may_be_nowhere, PATIENCE)
 
 	EXPECT_EQ(-1, ioctl(s->uffd, UFFDIO_MOVEV, NULL));
 	EXPECT_EQ(EFAULT, errno);
+	EXPECT_TRUE(all_pages(s->src, 1, PM_PRESENT, PM_PRESENT));
+}
+
+/* The second range has what it must not have; the first one has moved. */
+TEST_F_TIMEOUT(array, has_a_reserved_field_set, PATIENCE)
+{
+	struct vector *v = &self->a.v;
+
+	ASSERT_EQ(0, make_kind(&v->space, KIND_SMALL, 1, 1));
+	add(v, 1, 1, 1);
+	v->ranges[1].reserved = 1;
+	EXPECT_EQ(EINVAL, go(v, 0));
+	EXPECT_EQ(1, v->done);
+	EXPECT_STREQ("", pages_differ(v->space.src + PAGE, 1, 2));
+}
+
+/* The range ends with a page, and what is to be 0 behind it would be in the next one. */
+TEST_F_TIMEOUT(array, ends_too_early, PATIENCE)
+{
+	struct space *s = &self->a.v.space;
+	struct uffdio_movev *arg = &self->a.long_one.arg;
+	struct uffdio_movev_range *last = (void *)(s->src + s->pages * PAGE);
+
+	last[-1] = self->a.v.ranges[0];
+	arg->ranges = (uintptr_t)(last - 1);
+	arg->range_size = sizeof(*last) + 8;
+	EXPECT_EQ(-1, ioctl(s->uffd, UFFDIO_MOVEV, arg));
+	EXPECT_EQ(EFAULT, errno);
+	EXPECT_EQ(0, arg->done);
+	EXPECT_TRUE(all_pages(s->src, 1, PM_PRESENT, PM_PRESENT));
+}
+
+TEST_F_TIMEOUT(array, is_told_of_in_read_only_memory, PATIENCE)
+{
+	struct space *s = &self->a.v.space;
+	struct uffdio_movev *arg = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+					MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, arg);
+	*arg = self->a.long_one.arg;
+	ASSERT_EQ(0, mprotect(arg, PAGE, PROT_READ));
+	EXPECT_EQ(-1, ioctl(s->uffd, UFFDIO_MOVEV, arg));
+	EXPECT_EQ(EFAULT, errno);
+	EXPECT_EQ(PAGE, self->a.long_range.range.moved);
+	munmap(arg, PAGE);
+}
+
+TEST_F_TIMEOUT(array, is_of_another_process, PATIENCE)
+{
+	struct space *s = &self->a.v.space;
+	pid_t child = fork();
+	int status;
+
+	ASSERT_LE(0, child);
+	if (!child)
+		_exit(ioctl(s->uffd, UFFDIO_MOVEV, &self->a.long_one.arg) ? errno : 0);
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_EQ(EINVAL, WEXITSTATUS(status));
 	EXPECT_TRUE(all_pages(s->src, 1, PM_PRESENT, PM_PRESENT));
 }
 
