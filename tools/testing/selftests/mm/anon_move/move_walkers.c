@@ -146,6 +146,7 @@ static void damon_once(struct rival *r)
 TEST_F_TIMEOUT(walkers, damon, PATIENCE)
 {
 	__u64 first = self->pfns[0], last = first;
+	time_t deadline = time(NULL) + PATIENCE / 4;
 	struct space *s = &self->space;
 	int walks;
 	size_t i;
@@ -161,8 +162,11 @@ TEST_F_TIMEOUT(walkers, damon, PATIENCE)
 		last = self->pfns[i] > last ? self->pfns[i] : last;
 	}
 	ASSERT_EQ(0, start_damon(first * PAGE, (last + 1) * PAGE));
-	walks = open_damon_walks();
-	ASSERT_LE(0, walks);
+	/* Its thread may not run yet, nor the probe of the test before be gone. */
+	while ((walks = open_damon_walks()) < 0 && time(NULL) < deadline)
+		usleep(10000);
+	ASSERT_LE(0, walks)
+		TH_LOG("%s", strerror(errno));
 	start(_metadata, &r);
 	for (i = 0; goes_on(&r, i, ROUNDS); i++)
 		ASSERT_EQ(0, move_there_and_back(s, AREA));
