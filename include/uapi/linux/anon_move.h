@@ -27,11 +27,12 @@
 #define MREMAP_ONLYPAGES_HOLES	0x08000000
 
 /*
- * Bits of features that UFFDIO_API tells of, and takes. The second one tells that UFFDIO_MOVE
+ * Bits of features that UFFDIO_API tells of, and takes. 63 stays wrong, as tests of
+ * UFFDIO_API in the kernel expect. The second one tells that UFFDIO_MOVE
  * moves large folios whole, waits for write-back, and for nothing without an end.
  */
-#define UFFD_FEATURE_MOVEV		_BITULL(63)
-#define UFFD_FEATURE_ANON_MOVE		_BITULL(62)
+#define UFFD_FEATURE_MOVEV		_BITULL(62)
+#define UFFD_FEATURE_ANON_MOVE		_BITULL(61)
 
 /* The structures say how long they are; the number stays the same when they grow. */
 #define UFFDIO_MOVEV			_IO(0xAA, 0x30)
