@@ -40,9 +40,7 @@ static bool move_valid(const struct userfaultfd_ctx *ctx, const struct uffdio_mo
 
 	/* Its own mm stays alive for as long as the caller runs. */
 	return ctx->mm == current->mm && !(move->mode & ~modes) &&
-	       move->len && PAGE_ALIGNED(move->dst | move->src | move->len) &&
-	       anon_move_range_valid(ctx->mm, move->dst, move->len) &&
-	       anon_move_range_valid(ctx->mm, move->src, move->len);
+	       userfaultfd_move_ranges_valid(ctx->mm, move->dst, move->src, move->len);
 }
 
 /* Inline, so that what was fetched stays in registers. */

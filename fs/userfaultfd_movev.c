@@ -26,13 +26,6 @@ static unsigned long to_long(u64 value)
 	return IS_ENABLED(CONFIG_64BIT) || value <= ULONG_MAX ? value : 1;
 }
 
-static bool range_valid(const struct mm_struct *mm, const struct anon_move_range *range)
-{
-	return range->len && PAGE_ALIGNED(range->dst | range->src | range->len) &&
-	       anon_move_range_valid(mm, range->dst, range->len) &&
-	       anon_move_range_valid(mm, range->src, range->len);
-}
-
 static struct uffdio_movev_range __user *user_range(const struct movev *m, u64 i)
 {
 	return u64_to_user_ptr(m->arg.ranges + i * m->arg.range_size);
@@ -86,7 +79,8 @@ static int fetch_ranges(struct movev *m, u64 first)
 		error = m->ranges[i].stop ? -EINVAL : check_rest(m, first + i);
 		if (error)
 			return i ?: error;
-		if (likely(range_valid(m->ctx->mm, &m->ranges[i])))
+		if (likely(userfaultfd_move_ranges_valid(m->ctx->mm, m->ranges[i].dst,
+							 m->ranges[i].src, m->ranges[i].len)))
 			continue;
 		m->ranges[i].stop = UFFDIO_MOVEV_INVALID;
 		return i ?: 1;
@@ -154,7 +148,9 @@ static int move_all(struct movev *m)
 	const bool go_on = m->arg.mode & UFFDIO_MOVEV_MODE_GO_ON;
 	int result = 0, error, n;
 
-	for (m->arg.done = 0; m->arg.done < m->arg.count; m->arg.done += n) {
+	m->arg.done = 0;
+	do {
+		cond_resched();
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		n = fetch_ranges(m, m->arg.done);
@@ -165,13 +161,9 @@ static int move_all(struct movev *m)
 		error = store_ranges(m, m->arg.done, n);
 		if (error == -EFAULT)
 			return error;
+		m->arg.done += n;
 		result = error ?: result;
-		if (error && !go_on) {
-			m->arg.done += n;
-			break;
-		}
-		cond_resched();
-	}
+	} while (m->arg.done < m->arg.count && (go_on || !error));
 	return result;
 }
 

@@ -102,10 +102,15 @@ static void range_ends(struct vector *v, enum anon_move_stop stop)
 	set_range(v, v->cur + 1, 0);
 }
 
-/* What is left of a long one is worth a flush of its own. */
-static bool is_short(const struct vector *v)
+/* What is long is worth a flush of its own. */
+static bool is_short(unsigned long len)
 {
-	return v->am.req->len - v->am.done <= PAGES_MAX * PAGE_SIZE;
+	return len <= PAGES_MAX * PAGE_SIZE;
+}
+
+static bool rest_is_short(const struct vector *v)
+{
+	return is_short(v->am.req->len - v->am.done);
 }
 
 static __hot_inline bool in_vma(const struct vm_area_struct *vma, unsigned long addr,
@@ -208,7 +213,7 @@ static void take_pages(struct anon_move *am, struct anon_move_batch *b)
 		range->stop = UFFDIO_MOVEV_DONE;
 		done = 0;
 		range++;
-		if (++cur < v->count && range->len <= PAGES_MAX * PAGE_SIZE && in_vmas(am, range))
+		if (++cur < v->count && is_short(range->len) && in_vmas(am, range))
 			continue;
 		page++;
 		break;
@@ -406,7 +411,7 @@ static bool take_step(struct vector *v)
 	struct anon_move_batch b __uninitialized;
 	const unsigned int before = v->nr;
 
-	if (v->cur == v->count || !is_short(v) || !in_vmas(am, &v->ranges[v->cur]) ||
+	if (v->cur == v->count || !rest_is_short(v) || !in_vmas(am, &v->ranges[v->cur]) ||
 	    fatal_signal_pending(current) || anon_move_writer_waits(am))
 		return false;
 	/* What is in the way may be under way itself. */
@@ -488,7 +493,8 @@ unsigned int anon_move_ranges(struct anon_move_request *req, struct anon_move_ra
 	anon_move_count(ANON_MOVE_CALLS, 1);
 	set_range(&v, 0, 0);
 	while (v.cur < count && !fatal_signal_pending(current)) {
-		if (IS_ENABLED(CONFIG_MIGRATION) && count > 1 && is_short(&v) && go_together(&v))
+		if (IS_ENABLED(CONFIG_MIGRATION) && count > 1 && rest_is_short(&v) &&
+		    go_together(&v))
 			continue;
 		stop = go_alone(&v);
 		if (stop && !go_on)
