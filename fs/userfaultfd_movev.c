@@ -52,6 +52,7 @@ static unsigned int read_ranges(struct movev *m, u64 first, unsigned int n)
 		range->dst = to_long(dst);
 		range->src = to_long(src);
 		range->len = to_long(len);
+		range->copied = 0;
 	}
 fault:
 	user_read_access_end();
@@ -132,6 +133,7 @@ static int store_ranges(const struct movev *m, u64 first, unsigned int n)
 		return -EFAULT;
 	for (i = 0; i < n; i++, urange = (void __user *)urange + size) {
 		unsafe_put_user(m->ranges[i].moved, &urange->moved, fault);
+		unsafe_put_user(m->ranges[i].copied, &urange->copied, fault);
 		unsafe_put_user(m->ranges[i].stop, &urange->stop, fault);
 		stops |= m->ranges[i].stop;
 	}

@@ -66,7 +66,8 @@ ssize_t anon_move_pages(struct anon_move_request *req);
  * @dst: first byte of the destination, page aligned
  * @src: first byte of the source, page aligned
  * @len: bytes, page aligned, not 0; neither range may wrap
- * @moved: output: bytes moved from its beginning on, holes included
+ * @moved: output: bytes moved from its beginning on, copies and holes included
+ * @copied: grows by those of them that were copied
  * @stop: output: enum uffdio_movev_stop
  */
 struct anon_move_range {
@@ -74,6 +75,7 @@ struct anon_move_range {
 	unsigned long src;
 	unsigned long len;
 	unsigned long moved;
+	unsigned long copied;
 	u32 stop;
 };
 

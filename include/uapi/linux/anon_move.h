@@ -33,6 +33,11 @@
  */
 #define UFFD_FEATURE_MOVEV		_BITULL(62)
 #define UFFD_FEATURE_ANON_MOVE		_BITULL(61)
+/* Modes of UFFDIO_MOVEV, the second one for both of arming, and IORING_OP_URING_CMD. */
+#define UFFD_FEATURE_MOVEV_COPY		_BITULL(60)
+#define UFFD_FEATURE_MOVEV_ARM		_BITULL(59)
+#define UFFD_FEATURE_MOVEV_SPAN		_BITULL(58)
+#define UFFD_FEATURE_MOVE_URING		_BITULL(57)
 
 /* The structures say how long they are; the number stays the same when they grow. */
 #define UFFDIO_MOVEV			_IO(0xAA, 0x30)
@@ -43,6 +48,13 @@
 #define UFFDIO_MOVEV_MODE_ALLOW_SRC_HOLES	_BITULL(33)
 /* A range that stops does not keep those behind it from moving. */
 #define UFFDIO_MOVEV_MODE_GO_ON			_BITULL(34)
+/* A page that is shared or pinned is copied, and dropped from the source. */
+#define UFFDIO_MOVEV_MODE_COPY			_BITULL(35)
+/* What arrives is armed at once: no write, or no access, goes unnoticed in between. */
+#define UFFDIO_MOVEV_MODE_WP			_BITULL(36)
+#define UFFDIO_MOVEV_MODE_RWP			_BITULL(37)
+/* Either side of a range may lie in several mappings, each like the one opposite. */
+#define UFFDIO_MOVEV_MODE_SPAN			_BITULL(38)
 
 /*
  * Why a range stopped. Those that pass, by what others do, are even; those that stay
@@ -56,6 +68,7 @@ enum uffdio_movev_stop {
 	UFFDIO_MOVEV_NO_SRC		= 5,	/* likewise the source */
 	UFFDIO_MOVEV_MAPPINGS		= 7,	/* unlike, short, or not for moving */
 	UFFDIO_MOVEV_CHANGING		= 8,	/* an event of a mapping has not been read yet */
+	UFFDIO_MOVEV_UNREGISTERED	= 19,	/* the destination, for what the mode arms */
 	/* The page at src + moved. */
 	UFFDIO_MOVEV_EXISTS		= 9,	/* there is one at dst + moved */
 	UFFDIO_MOVEV_HOLE		= 11,
@@ -77,7 +90,8 @@ enum uffdio_movev_stop {
  * @dst: first byte of the destination
  * @src: first byte of the source
  * @len: bytes
- * @moved: output: bytes moved from its beginning on, holes included
+ * @moved: output: bytes moved from its beginning on, copies and holes included
+ * @copied: output: how many of them were copied
  * @stop: output: enum uffdio_movev_stop
  * @reserved: 0
  */
@@ -86,6 +100,7 @@ struct uffdio_movev_range {
 	__aligned_u64 src;
 	__aligned_u64 len;
 	__aligned_u64 moved;
+	__aligned_u64 copied;
 	__u32 stop;
 	__u32 reserved;
 };
