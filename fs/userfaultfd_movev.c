@@ -17,54 +17,39 @@
 struct movev {
 	struct userfaultfd_ctx *ctx;
 	struct uffdio_movev arg;
-	struct anon_move_range ranges[RANGES_MAX];
+	struct uffdio_movev_range ranges[RANGES_MAX];
 };
-
-/* Whatever does not fit an unsigned long becomes something that is not valid. */
-static unsigned long to_long(u64 value)
-{
-	return IS_ENABLED(CONFIG_64BIT) || value <= ULONG_MAX ? value : 1;
-}
 
 static struct uffdio_movev_range __user *user_range(const struct movev *m, u64 i)
 {
 	return u64_to_user_ptr(m->arg.ranges + i * m->arg.range_size);
 }
 
-/*
- * From @first on. One by one, as copy_from_user() of so little takes longer than to move a page.
- * What is reserved is in @stop afterwards. Returns how many could be read.
- */
+/* From @first on. Returns how many could be read. */
 static unsigned int read_ranges(struct movev *m, u64 first, unsigned int n)
 {
-	const struct uffdio_movev_range __user *urange = user_range(m, first);
-	const size_t size = m->arg.range_size;
-	struct anon_move_range *range = m->ranges;
-	u64 dst, src, len;
+	const size_t size = sizeof(struct uffdio_movev_range);
+	unsigned int i;
 
-	if (!user_read_access_begin(urange, n * size))
-		return 0;
-	for (; range < m->ranges + n; range++, urange = (const void __user *)urange + size) {
-		unsafe_get_user(dst, &urange->dst, fault);
-		unsafe_get_user(src, &urange->src, fault);
-		unsafe_get_user(len, &urange->len, fault);
-		unsafe_get_user(range->stop, &urange->reserved, fault);
-		range->dst = to_long(dst);
-		range->src = to_long(src);
-		range->len = to_long(len);
-		range->copied = 0;
-	}
-fault:
-	user_read_access_end();
-	return range - m->ranges;
+	if (likely(m->arg.range_size == size))
+		return n - DIV_ROUND_UP(copy_from_user(m->ranges, user_range(m, first), n * size),
+					size);
+	for (i = 0; i < n; i++)
+		if (copy_from_user(&m->ranges[i], user_range(m, first + i), size))
+			break;
+	return i;
 }
 
-/* What is behind the fields that are known here must be 0. */
-static int check_rest(const struct movev *m, u64 i)
+/* What is behind the fields that are known here must be 0, as what is reserved. */
+static int check_unknown(const struct movev *m, u64 first, unsigned int i)
 {
 	const size_t rest = m->arg.range_size - sizeof(struct uffdio_movev_range);
-	int zeroed = rest ? check_zeroed_user(user_range(m, i) + 1, rest) : 1;
+	int zeroed = 1;
 
+	if (m->ranges[i].reserved)
+		return -EINVAL;
+	if (unlikely(rest))
+		zeroed = check_zeroed_user(user_range(m, first + i) + 1, rest);
 	return zeroed > 0 ? 0 : zeroed ?: -E2BIG;
 }
 
@@ -73,20 +58,39 @@ static int fetch_ranges(struct movev *m, u64 first)
 {
 	const unsigned int n = min_t(u64, m->arg.count - first, RANGES_MAX);
 	const unsigned int read = read_ranges(m, first, n);
+	struct uffdio_movev_range *range = m->ranges;
 	unsigned int i;
 	int error;
 
-	for (i = 0; i < read; i++) {
-		error = m->ranges[i].stop ? -EINVAL : check_rest(m, first + i);
+	for (i = 0; i < read; i++, range++) {
+		error = check_unknown(m, first, i);
 		if (error)
 			return i ?: error;
-		if (likely(userfaultfd_move_ranges_valid(m->ctx->mm, m->ranges[i].dst,
-							 m->ranges[i].src, m->ranges[i].len)))
+		range->copied = 0;
+		range->stop = UFFDIO_MOVEV_DONE;
+		if (likely(userfaultfd_move_ranges_valid(m->ctx->mm, range->dst, range->src,
+							 range->len)))
 			continue;
-		m->ranges[i].stop = UFFDIO_MOVEV_INVALID;
+		range->stop = UFFDIO_MOVEV_INVALID;
 		return i ?: 1;
 	}
 	return read ?: -EFAULT;
+}
+
+static int check_armed(struct anon_move_request *req, const struct vm_area_struct *dst_vma,
+		       const struct vm_area_struct *src_vma)
+{
+	return userfaultfd_move_check(req, dst_vma, src_vma) ?:
+	       anon_move_check_armed(req, dst_vma);
+}
+
+static unsigned long flags_of(u64 mode)
+{
+	return (mode & UFFDIO_MOVEV_MODE_ALLOW_SRC_HOLES ? ANON_MOVE_ALLOW_HOLES : 0) |
+	       (mode & UFFDIO_MOVEV_MODE_COPY ? ANON_MOVE_COPY : 0) |
+	       (mode & UFFDIO_MOVEV_MODE_WP ? ANON_MOVE_PROTECT : 0) |
+	       (mode & UFFDIO_MOVEV_MODE_RWP ? ANON_MOVE_ARM : 0) |
+	       (mode & UFFDIO_MOVEV_MODE_SPAN ? ANON_MOVE_SPAN : 0);
 }
 
 /* Returns how many of the first @n ranges were dealt with. */
@@ -94,6 +98,7 @@ static unsigned int move_ranges(struct movev *m, unsigned int n)
 {
 	struct anon_move_request req = {
 		.mm = m->ctx->mm,
+		.flags = flags_of(m->arg.mode),
 		.key = m->ctx->move_key,
 		.lock = &m->ctx->map_changing_lock,
 		.check = userfaultfd_move_check,
@@ -104,8 +109,8 @@ static unsigned int move_ranges(struct movev *m, unsigned int n)
 		m->ranges[0].moved = 0;
 		return 1;
 	}
-	if (m->arg.mode & UFFDIO_MOVEV_MODE_ALLOW_SRC_HOLES)
-		req.flags |= ANON_MOVE_ALLOW_HOLES;
+	if (req.flags & (ANON_MOVE_PROTECT | ANON_MOVE_ARM))
+		req.check = check_armed;
 	return anon_move_ranges(&req, m->ranges, n, m->arg.mode & UFFDIO_MOVEV_MODE_GO_ON);
 }
 
@@ -169,28 +174,55 @@ static int move_all(struct movev *m)
 	return result;
 }
 
+/* A mapping is registered for writes or for accesses, not for both. */
+static bool mode_valid(u64 mode)
+{
+	const u64 arms = UFFDIO_MOVEV_MODE_WP | UFFDIO_MOVEV_MODE_RWP;
+	const u64 modes = UFFDIO_MOVEV_MODE_DONTWAKE | UFFDIO_MOVEV_MODE_ALLOW_SRC_HOLES |
+			  UFFDIO_MOVEV_MODE_GO_ON | UFFDIO_MOVEV_MODE_COPY | arms |
+			  UFFDIO_MOVEV_MODE_SPAN;
+
+	return !(mode & ~modes) && (mode & arms) != arms;
+}
+
+/* Field by field, as copy_struct_from_user() of what mostly is as long takes longer. */
+static int read_arg(struct uffdio_movev *arg, const struct uffdio_movev __user *uarg)
+{
+	if (!user_read_access_begin(uarg, sizeof(*uarg)))
+		return -EFAULT;
+	unsafe_get_user(arg->size, &uarg->size, fault);
+	unsafe_get_user(arg->range_size, &uarg->range_size, fault);
+	unsafe_get_user(arg->ranges, &uarg->ranges, fault);
+	unsafe_get_user(arg->count, &uarg->count, fault);
+	unsafe_get_user(arg->mode, &uarg->mode, fault);
+	user_read_access_end();
+	return 0;
+fault:
+	user_read_access_end();
+	return -EFAULT;
+}
+
 static int fetch_arg(struct movev *m, const struct uffdio_movev __user *uarg)
 {
-	const u64 modes = UFFDIO_MOVEV_MODE_DONTWAKE | UFFDIO_MOVEV_MODE_ALLOW_SRC_HOLES |
-			  UFFDIO_MOVEV_MODE_GO_ON;
 	struct uffdio_movev *arg = &m->arg;
 	size_t bytes;
-	u32 size;
 	int error;
 
-	if (get_user(size, &uarg->size))
-		return -EFAULT;
-	if (size < sizeof(*arg))
+	error = read_arg(arg, uarg);
+	if (error)
+		return error;
+	if (arg->size < sizeof(*arg))
 		return -EINVAL;
-	if (size > PAGE_SIZE)
+	if (arg->size > PAGE_SIZE)
 		return -E2BIG;
-	error = copy_struct_from_user(arg, sizeof(*arg), uarg, size);
+	if (unlikely(arg->size > sizeof(*arg)))
+		error = copy_struct_from_user(arg, sizeof(*arg), uarg, arg->size);
 	if (error)
 		return error;
 	/* What was read twice may have changed; the size that counts is the first one. */
 	if (arg->range_size < sizeof(struct uffdio_movev_range) || arg->range_size > PAGE_SIZE ||
 	    arg->range_size % sizeof(u64) || arg->ranges % sizeof(u64) || !arg->count ||
-	    arg->mode & ~modes || m->ctx->mm != current->mm)
+	    !mode_valid(arg->mode) || m->ctx->mm != current->mm)
 		return -EINVAL;
 	if (arg->ranges > ULONG_MAX || check_mul_overflow(arg->count, arg->range_size, &bytes) ||
 	    !access_ok(u64_to_user_ptr(arg->ranges), bytes))

@@ -27,20 +27,30 @@ struct vm_area_struct;
 /* The mapping itself moves, and with it pins and markers, every entry as it is. */
 #define ANON_MOVE_WHOLE_MAPPING		BIT(2)
 
+/* The move ends where either VMA does; without it that is an error. */
+#define ANON_MOVE_SPAN			BIT(3)
+
+/* What arrives is write-protected, or not accessible: see anon_move_check_armed(). */
+#define ANON_MOVE_PROTECT		BIT(4)
+#define ANON_MOVE_ARM			BIT(5)
+
+/* What may not move is copied; only for anon_move_ranges(). */
+#define ANON_MOVE_COPY			BIT(6)
+
 /**
  * struct anon_move_request - what to move where, and on whose behalf
  * @mm: address space of both ranges; the caller holds a reference on its users
  * @dst: first byte of the destination, page aligned
  * @src: first byte of the source, page aligned
- * @len: bytes to move, page aligned, not 0; neither range may wrap
+ * @len: bytes to move, page aligned, not 0; neither range may wrap. Cut to what the
+ *	 VMAs hold with %ANON_MOVE_SPAN
  * @flags: ANON_MOVE_*
  * @key: from anon_move_new_key(), one for all requests of the same owner; 0 if
  *	 there will be few
  * @lock: read-locked whenever the VMAs have been, for as long as they are; NULL
  *	  if the caller needs none. A move lets go of it when somebody waits
  * @check: called with all of these locks, before any page moves: 0 to go on, a
- *	   negative errno to end the move. May set @len to what both VMAs hold,
- *	   anew for each hold of them: the move ends there
+ *	   negative errno to end the move
  * @owner: for @check
  *
  * A long move drops its locks to let writers in and then locks the VMAs anew, so
@@ -60,26 +70,10 @@ struct anon_move_request {
 };
 
 ssize_t anon_move_pages(struct anon_move_request *req);
+int anon_move_check_armed(const struct anon_move_request *req,
+			  const struct vm_area_struct *dst_vma);
 
-/**
- * struct anon_move_range - one range of several, and what became of it
- * @dst: first byte of the destination, page aligned
- * @src: first byte of the source, page aligned
- * @len: bytes, page aligned, not 0; neither range may wrap
- * @moved: output: bytes moved from its beginning on, copies and holes included
- * @copied: grows by those of them that were copied
- * @stop: output: enum uffdio_movev_stop
- */
-struct anon_move_range {
-	unsigned long dst;
-	unsigned long src;
-	unsigned long len;
-	unsigned long moved;
-	unsigned long copied;
-	u32 stop;
-};
-
-unsigned int anon_move_ranges(struct anon_move_request *req, struct anon_move_range *ranges,
+unsigned int anon_move_ranges(struct anon_move_request *req, struct uffdio_movev_range *ranges,
 			      unsigned int count, bool go_on);
 
 /**
@@ -175,7 +169,9 @@ static inline unsigned long anon_move_relocate(struct vm_area_struct *src_vma,
 
 /* Bits of features that no base has. */
 #ifdef CONFIG_ANON_MOVE_UFFD
-#define ANON_MOVE_FEATURES	(UFFD_FEATURE_MOVEV | UFFD_FEATURE_ANON_MOVE)
+#define ANON_MOVE_FEATURES	(UFFD_FEATURE_MOVEV | UFFD_FEATURE_ANON_MOVE | \
+				 UFFD_FEATURE_MOVEV_COPY | UFFD_FEATURE_MOVEV_ARM | \
+				 UFFD_FEATURE_MOVEV_SPAN)
 
 int userfaultfd_anon_movev(struct userfaultfd_ctx *ctx, unsigned long arg);
 #else

@@ -29,7 +29,7 @@ enum anon_move_stop {
 	ANON_MOVE_NR_STOPS,
 };
 
-/* Counters of /sys/kernel/debug/anon_move/stats; MOVED_* and HOLES in pages. */
+/* Counters of /sys/kernel/debug/anon_move/stats; MOVED_*, HOLES and COPIED in pages. */
 enum anon_move_counter {
 	ANON_MOVE_CALLS,
 	ANON_MOVE_BATCHES,
@@ -39,6 +39,7 @@ enum anon_move_counter {
 	ANON_MOVE_MOVED_ZERO,
 	ANON_MOVE_MOVED_SWAP,
 	ANON_MOVE_HOLES,
+	ANON_MOVE_COPIED,
 	ANON_MOVE_FLUSHES,
 	ANON_MOVE_SPLITS,
 	ANON_MOVE_RETRIES,
@@ -67,6 +68,7 @@ struct anon_move_stats {
 enum anon_move_uffd {
 	ANON_MOVE_UFFD_CLEAR,
 	ANON_MOVE_UFFD_KEEP,
+	ANON_MOVE_UFFD_PROTECT,	/* set, and the entry read-only */
 	ANON_MOVE_UFFD_ARM,	/* set, and the entry not accessible */
 	ANON_MOVE_AS_IS,	/* nothing of the entry changes, but that it is soft-dirty */
 };
@@ -93,6 +95,20 @@ struct anon_move {
 	unsigned int tries;
 	int error;
 	unsigned long since;
+};
+
+/**
+ * struct anon_move_vector - several ranges, and which of them is moved
+ * @am: the move of the one that comes next, or of a part of it
+ * @ranges: all of them
+ * @count: how many
+ * @cur: index of that one; @count if there is none
+ */
+struct anon_move_vector {
+	struct anon_move am;
+	struct uffdio_movev_range *ranges;
+	unsigned int count;
+	unsigned int cur;
 };
 
 /* The negative errno, or 0, that a call comes to if it moved nothing and ended so. */
@@ -353,6 +369,7 @@ typedef void (*anon_move_entries_fn)(struct anon_move *am, struct anon_move_batc
 
 void anon_move_with_tables(struct anon_move *am, struct anon_move_batch *b,
 			   anon_move_entries_fn entries);
+enum anon_move_stop anon_move_check_entry(const struct anon_move *am, pte_t pte);
 enum anon_move_stop anon_move_check_pte(struct anon_move *am, const struct anon_move_batch *b);
 enum anon_move_stop anon_move_ptes(struct anon_move *am, struct anon_move_batch *b);
 
@@ -376,6 +393,13 @@ void anon_move_swapped(struct anon_move *am, struct anon_move_batch *b, unsigned
 /* apart.c */
 enum anon_move_stop anon_move_apart(struct anon_move *am);
 bool anon_move_all_inside(struct anon_move *am);
+
+/* vector.c, together.c */
+void anon_move_set_range(struct anon_move_vector *v, unsigned int cur, unsigned long done);
+bool anon_move_together(struct anon_move_vector *v);
+
+/* copy.c */
+enum anon_move_stop anon_move_copy(struct anon_move *am);
 
 /* check.c */
 enum anon_move_stop anon_move_check(struct anon_move *am);
@@ -435,6 +459,7 @@ static inline void anon_move_count_obstacle(enum anon_move_stop stop) { }
 /* range.c */
 void anon_move_trace_batch(const struct anon_move_batch *b);
 enum anon_move_stop anon_move_walk(struct anon_move *am);
+bool anon_move_patience_left(const struct anon_move *am);
 void anon_move_find_pmds(struct mm_struct *mm, struct anon_move_batch *b);
 enum anon_move_stop anon_move_make_dst_table(struct anon_move *am, struct anon_move_batch *b,
 					     bool huge);

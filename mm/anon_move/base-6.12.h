@@ -28,6 +28,9 @@ static inline bool userfaultfd_rwp(struct vm_area_struct *vma)
 	return false;
 }
 
+#define anon_move_alloc_folio(vma, addr) \
+	vma_alloc_folio(GFP_HIGHUSER_MOVABLE, 0, vma, addr, false)
+
 /* What is neither present nor none. */
 #define softleaf_t			swp_entry_t
 #define softleaf_from_pte(pte)		pte_to_swp_entry(pte)

@@ -13,6 +13,9 @@
 
 #define ANON_MOVE_MAPPING_ANON		FOLIO_MAPPING_ANON
 
+#define anon_move_alloc_folio(vma, addr) \
+	vma_alloc_folio(GFP_HIGHUSER_MOVABLE, 0, vma, addr)
+
 /* Of a VMA that a unit test has made up: there are two, which are the same in an anonymous one. */
 static inline void anon_move_make_up_pgoff(struct vm_area_struct *vma, pgoff_t pgoff)
 {

@@ -24,6 +24,7 @@ static const char * const counter_names[ANON_MOVE_NR_COUNTERS] = {
 	[ANON_MOVE_MOVED_ZERO]	= "moved_zero",
 	[ANON_MOVE_MOVED_SWAP]	= "moved_swap",
 	[ANON_MOVE_HOLES]	= "holes",
+	[ANON_MOVE_COPIED]	= "copied",
 	[ANON_MOVE_FLUSHES]	= "flushes",
 	[ANON_MOVE_SPLITS]	= "splits",
 	[ANON_MOVE_RETRIES]	= "retries",

@@ -6,26 +6,11 @@
 #include <linux/mman.h>
 #include "anon_move_internal.h"
 
-/**
- * struct pages_only - one call
- * @req: of the engine, for the pair of VMAs that comes next; check_pair() sets how much
- * @left: bytes that are to be moved yet
- */
-struct pages_only {
-	struct anon_move_request req;
-	unsigned long left;
-};
-
-/* A move ends where either VMA does. One that is sealed neither loses a page nor gets one. */
+/* One that is sealed neither loses a page nor gets one. */
 static int check_pair(struct anon_move_request *req, const struct vm_area_struct *dst_vma,
 		      const struct vm_area_struct *src_vma)
 {
-	struct pages_only *call = container_of(req, struct pages_only, req);
-
-	if ((dst_vma->vm_flags | src_vma->vm_flags) & VM_SEALED)
-		return -EPERM;
-	req->len = min3(call->left, dst_vma->vm_end - req->dst, src_vma->vm_end - req->src);
-	return 0;
+	return (dst_vma->vm_flags | src_vma->vm_flags) & VM_SEALED ? -EPERM : 0;
 }
 
 /*
@@ -43,20 +28,21 @@ static bool flags_valid(unsigned long flags)
  * From one pair of VMAs to the next. A move that ended for another reason meets
  * that again at once, before it has moved a page.
  */
-static long move_pairs(struct pages_only *call)
+static long move_pairs(struct anon_move_request *req)
 {
-	struct anon_move_request *req = &call->req;
+	unsigned long left = req->len;
 	long done = 0;
 
-	while (call->left) {
+	while (left) {
 		ssize_t moved = anon_move_pages(req);
 
 		if (moved < 0)
 			return done ? done : moved;
 		done += moved;
+		left -= moved;
 		req->dst += moved;
 		req->src += moved;
-		call->left -= moved;
+		req->len = left;
 		if (fatal_signal_pending(current))
 			break;
 	}
@@ -89,17 +75,14 @@ static long move_pairs(struct pages_only *call)
 long anon_move_mremap(unsigned long src, unsigned long old_len, unsigned long new_len,
 		      unsigned long flags, unsigned long dst)
 {
-	struct pages_only call = {
-		.req = {
-			.mm = current->mm,
-			.dst = dst,
-			.src = src,
-			.len = old_len,
-			.flags = ANON_MOVE_UNMAPPED_EFAULT,
-			.key = anon_move_mm_key(current->mm),
-			.check = check_pair,
-		},
-		.left = old_len,
+	struct anon_move_request req = {
+		.mm = current->mm,
+		.dst = dst,
+		.src = src,
+		.len = old_len,
+		.flags = ANON_MOVE_UNMAPPED_EFAULT | ANON_MOVE_SPAN,
+		.key = anon_move_mm_key(current->mm),
+		.check = check_pair,
 	};
 
 	if (!flags_valid(flags) || old_len != new_len || !PAGE_ALIGNED(dst | src | old_len) ||
@@ -108,8 +91,8 @@ long anon_move_mremap(unsigned long src, unsigned long old_len, unsigned long ne
 		return -EINVAL;
 	/* Bytes moved must not look like an error. */
 	if (!IS_ENABLED(CONFIG_64BIT))
-		call.left = min_t(unsigned long, call.left, LONG_MAX & PAGE_MASK);
+		req.len = min_t(unsigned long, req.len, LONG_MAX & PAGE_MASK);
 	if (flags & MREMAP_ONLYPAGES_HOLES)
-		call.req.flags |= ANON_MOVE_ALLOW_HOLES;
-	return move_pairs(&call);
+		req.flags |= ANON_MOVE_ALLOW_HOLES;
+	return move_pairs(&req);
 }

@@ -20,6 +20,8 @@ static pmd_t make_moved_pmd(pmd_t pmd, const struct anon_move *am)
 		return pmd_mkuffd(pmd_modify(pmd, PAGE_NONE));
 	if (am->uffd == ANON_MOVE_UFFD_CLEAR)
 		pmd = pmd_clear_uffd(pmd);
+	else if (am->uffd == ANON_MOVE_UFFD_PROTECT)
+		pmd = pmd_mkuffd(pmd);
 	if (zero || pmd_uffd(pmd))
 		return pmd;
 	return pmd_mkwrite(pmd, am->dst_vma);

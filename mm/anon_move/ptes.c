@@ -28,6 +28,8 @@ static pte_t make_moved(pte_t pte, const struct anon_move *am)
 		return pte_mkuffd(pte_modify(pte, PAGE_NONE));
 	if (am->uffd == ANON_MOVE_UFFD_CLEAR)
 		pte = pte_clear_uffd(pte);
+	else if (am->uffd == ANON_MOVE_UFFD_PROTECT)
+		pte = pte_mkuffd(pte);
 	if (anon_move_pte_special(pte) || pte_uffd(pte))
 		return pte;
 	return pte_mkwrite(pte, am->dst_vma);
@@ -232,7 +234,15 @@ static void move_entries(struct anon_move *am, struct anon_move_batch *b)
 	local_unlock(&anon_move_staging.lock);
 }
 
-static enum anon_move_stop check_entry(const struct anon_move *am, pte_t pte)
+/**
+ * anon_move_check_entry() - may what an entry maps move?
+ * @am: the move
+ * @pte: the source entry
+ *
+ * Context: the lock of the entry, which keeps its folio alive.
+ * Return: %ANON_MOVE_DONE, or why not, as long as nothing has changed.
+ */
+enum anon_move_stop anon_move_check_entry(const struct anon_move *am, pte_t pte)
 {
 	enum anon_move_stop stop;
 	struct folio *folio;
@@ -268,7 +278,7 @@ enum anon_move_stop anon_move_check_pte(struct anon_move *am, const struct anon_
 	if (!pte)
 		return ANON_MOVE_RACED;
 	anon_move_mapped();
-	stop = check_entry(am, ptep_get(pte));
+	stop = anon_move_check_entry(am, ptep_get(pte));
 	pte_unmap_unlock(pte, ptl);
 	return stop;
 }

@@ -285,7 +285,13 @@ static bool stop_waits(enum anon_move_stop stop)
 	       stop == ANON_MOVE_CACHED || stop == ANON_MOVE_MIGRATING;
 }
 
-static bool patience_left(const struct anon_move *am)
+/**
+ * anon_move_patience_left() - has it not been tried for too long without progress?
+ * @am: the move
+ *
+ * Return: false when the caller is to be told.
+ */
+bool anon_move_patience_left(const struct anon_move *am)
 {
 	return am->tries < ANON_MOVE_MIN_TRIES ||
 	       time_before(jiffies, am->since + ANON_MOVE_PATIENCE);
@@ -310,7 +316,7 @@ static __hot_inline enum anon_move_stop walk(struct anon_move *am)
 			am->since = jiffies;
 		if (stop && stop != ANON_MOVE_RACED)
 			return stop;
-		if (!patience_left(am))
+		if (!anon_move_patience_left(am))
 			return ANON_MOVE_RACED;
 		if (am->done == am->req->len)
 			break;
@@ -344,7 +350,7 @@ static __hot_inline enum anon_move_stop walk_patiently(struct anon_move *am)
 	for (;;) {
 		enum anon_move_stop stop = walk_locked(am);
 
-		if (likely(!stop_waits(stop)) || !patience_left(am))
+		if (likely(!stop_waits(stop)) || !anon_move_patience_left(am))
 			return stop;
 		anon_move_count(ANON_MOVE_RETRIES, 1);
 		anon_move_wait(am, stop);

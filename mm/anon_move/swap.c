@@ -57,10 +57,10 @@ __always_inline void anon_move_swapped(struct anon_move *am, struct anon_move_ba
 				       unsigned int i, pte_t pte)
 {
 	pte = pte_swp_mksoft_dirty(pte);
-	if (am->uffd == ANON_MOVE_UFFD_ARM)
-		pte = pte_swp_mkuffd(pte);
-	else if (am->uffd == ANON_MOVE_UFFD_CLEAR)
+	if (am->uffd == ANON_MOVE_UFFD_CLEAR)
 		pte = pte_swp_clear_uffd(pte);
+	else if (am->uffd == ANON_MOVE_UFFD_PROTECT || am->uffd == ANON_MOVE_UFFD_ARM)
+		pte = pte_swp_mkuffd(pte);
 	move_entry(am, b, i, pte);
 	anon_move_count(ANON_MOVE_MOVED_SWAP, 1);
 }

@@ -32,24 +32,37 @@ static bool vmas_alike(const struct vm_area_struct *a, const struct vm_area_stru
  * Where accesses are tracked (RWP), what arrives is armed, whatever it was. Else
  * it stays write-protected where somebody is told of a write (R18). With WP_ASYNC
  * nobody is: there the bit says that the page was not written to, which can't be
- * said of one that has just arrived (O14). And out of a VMA with RWP the same bit
- * comes with another meaning (R20).
+ * said of one that has just arrived (O14), unless the caller asks for it. And out of
+ * a VMA with RWP the same bit comes with another meaning (R20).
  */
-static enum anon_move_uffd arrival(struct vm_area_struct *dst_vma, struct vm_area_struct *src_vma)
+static enum anon_move_uffd arrival(const struct anon_move *am)
 {
+	struct vm_area_struct *dst_vma = am->dst_vma;
+
 	if (likely(!(dst_vma->vm_flags & (VM_UFFD_WP | VM_UFFD_RWP))))
 		return ANON_MOVE_UFFD_CLEAR;
 	if (userfaultfd_rwp(dst_vma))
 		return ANON_MOVE_UFFD_ARM;
-	if (userfaultfd_wp_async(dst_vma) || userfaultfd_rwp(src_vma))
+	if (am->req->flags & ANON_MOVE_PROTECT)
+		return ANON_MOVE_UFFD_PROTECT;
+	if (userfaultfd_wp_async(dst_vma) || userfaultfd_rwp(am->src_vma))
 		return ANON_MOVE_UFFD_CLEAR;
 	return ANON_MOVE_UFFD_KEEP;
 }
 
-static int check_vmas(const struct anon_move *am, const struct anon_move_request *req)
+/* Of what they don't hold the caller makes another move. */
+static int cut_to_vmas(const struct anon_move *am, struct anon_move_request *req)
 {
-	if (req->dst + req->len > am->dst_vma->vm_end ||
-	    req->src + req->len > am->src_vma->vm_end)
+	if (!(req->flags & ANON_MOVE_SPAN))
+		return -EINVAL;
+	req->len = min3(req->len, am->dst_vma->vm_end - req->dst, am->src_vma->vm_end - req->src);
+	return 0;
+}
+
+static int check_vmas(const struct anon_move *am, struct anon_move_request *req)
+{
+	if ((req->dst + req->len > am->dst_vma->vm_end ||
+	     req->src + req->len > am->src_vma->vm_end) && cut_to_vmas(am, req))
 		return -EINVAL;
 	if (!vma_movable(am->dst_vma) || !vma_movable(am->src_vma) ||
 	    !vmas_alike(am->dst_vma, am->src_vma))
@@ -210,6 +223,25 @@ static bool vmas_contended(struct anon_move *am)
 #endif /* CONFIG_PER_VMA_LOCK */
 
 /**
+ * anon_move_check_armed() - is a destination registered for what a request arms?
+ * @req: the request
+ * @dst_vma: the destination
+ *
+ * For the check of a caller that sets %ANON_MOVE_PROTECT or %ANON_MOVE_ARM.
+ *
+ * Context: the VMA read-locked.
+ * Return: 0, or -EPERM.
+ */
+int anon_move_check_armed(const struct anon_move_request *req,
+			  const struct vm_area_struct *dst_vma)
+{
+	if ((req->flags & ANON_MOVE_PROTECT && !(dst_vma->vm_flags & VM_UFFD_WP)) ||
+	    (req->flags & ANON_MOVE_ARM && !(dst_vma->vm_flags & VM_UFFD_RWP)))
+		return -EPERM;
+	return 0;
+}
+
+/**
  * anon_move_lock_vmas() - find both VMAs, lock them for reading, check them
  * @am: the move; its VMAs and @am->uffd are set on success
  *
@@ -243,7 +275,7 @@ int anon_move_lock_vmas(struct anon_move *am)
 		anon_move_unlock_vmas(am);
 		return error;
 	}
-	am->uffd = arrival(am->dst_vma, am->src_vma);
+	am->uffd = arrival(am);
 	return 0;
 }
 

@@ -219,6 +219,8 @@ int make_kind(struct space *s, enum page_kind_id kind, size_t first, size_t page
 const char *large_missing(size_t folio);
 int make_large(struct space *s, size_t first, size_t pages, size_t folio);
 int page_out(void *addr, size_t pages);
+const char *ksm_missing(void);
+int merge_by_ksm(char *two_pages);
 
 /* vectors.c: several ranges a call */
 

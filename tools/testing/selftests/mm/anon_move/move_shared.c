@@ -331,36 +331,15 @@ TEST_F_TIMEOUT(small, swapped_and_shared, PATIENCE)
 	EXPECT_STREQ("", pages_differ(s->src, 4, 1));
 }
 
-#define KSM_RUN	"/sys/kernel/mm/ksm/run"
-
-/* Both pages are one. KPF_KSM says nothing: 6.12 shows it for every anonymous page. */
-static bool ksm_merges(const char *two_pages)
-{
-	time_t deadline = time(NULL) + PATIENCE / 4;
-	__u64 view[2];
-
-	while (time(NULL) < deadline) {
-		if (!look(two_pages, 2, view) && !((view[0] ^ view[1]) & (PM_PRESENT | PM_PFN)))
-			return true;
-		usleep(20000);
-	}
-	return false;
-}
-
 TEST_F_TIMEOUT(small, merged_by_ksm, PATIENCE)
 {
 	struct space *s = &self->space;
-	bool merged;
 
-	if (access(KSM_RUN, W_OK))
-		SKIP(return, "no KSM in this kernel");
+	if (ksm_missing())
+		SKIP(return, "%s", ksm_missing());
 	ASSERT_EQ(0, make_kind(s, KIND_SMALL, 0, 1));
 	fill_pages(s->src + PAGE, 1, 1);
-	ASSERT_EQ(0, madvise(s->src, 2 * PAGE, MADV_MERGEABLE));
-	ASSERT_EQ(0, write_text(KSM_RUN, "1"));
-	merged = ksm_merges(s->src);
-	write_text(KSM_RUN, "0");
-	ASSERT_TRUE(merged);
+	ASSERT_EQ(0, merge_by_ksm(s->src));
 	refused(_metadata, s, 1, "stop_shared");
 	/* A write makes a page of one's own. */
 	fill_pages(s->src, 1, 50);

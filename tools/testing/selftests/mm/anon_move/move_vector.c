@@ -210,49 +210,76 @@ TEST_F_TIMEOUT(vector, meets_huge_pages_and_no_tables, PATIENCE)
 	EXPECT_STREQ("", pages_differ(s->dst + 2 * PAGE, 1, 3));
 }
 
-/* Both are under way when the second turns out to have no place. */
+/* Both are taken when the second turns out to have no place. Sources lie @apart pages apart. */
+static void give_one_place_to_two(struct __test_metadata *_metadata, struct vector *v, size_t apart)
+{
+	struct space *s = &v->space;
+	char *late = s->src + apart * PAGE;
+
+	ASSERT_EQ(0, make_kind(s, KIND_SMALL, 0, 3));
+	ASSERT_EQ(0, make_kind(s, KIND_SMALL, apart, 3));
+	add(v, 0, 0, 1);
+	add(v, 7, 1, 2);	/* 8 is another's from here on */
+	add(v, 8, apart, 2);
+	add(v, 20, apart + 2, 1);
+	EXPECT_EQ(EAGAIN, go(v, 0));
+	ASSERT_EQ(3, v->done);
+	expect(_metadata, v, 1, 2, UFFDIO_MOVEV_DONE);
+	expect(_metadata, v, 2, 0, UFFDIO_MOVEV_EXISTS);
+	EXPECT_STREQ("", pages_differ(late, 3, apart + 1));
+	EXPECT_EQ(EAGAIN, go(v, UFFDIO_MOVEV_MODE_GO_ON));
+	ASSERT_EQ(4, v->done);
+	expect(_metadata, v, 0, 0, UFFDIO_MOVEV_EXISTS);
+	expect(_metadata, v, 2, 0, UFFDIO_MOVEV_EXISTS);
+	expect(_metadata, v, 3, 1, UFFDIO_MOVEV_DONE);
+	EXPECT_STREQ("", pages_differ(late, 2, apart + 1));
+	EXPECT_STREQ("", pages_differ(s->dst + 7 * PAGE, 2, 2));
+	EXPECT_STREQ("", pages_differ(s->dst + 20 * PAGE, 1, apart + 3));
+}
+
 TEST_F_TIMEOUT(vector, one_destination_for_two, PATIENCE)
 {
-	struct space *s = &self->v.space;
+	give_one_place_to_two(_metadata, &self->v, 3);
+}
 
-	ASSERT_EQ(0, make_kind(s, KIND_SMALL, 0, 6));
-	add(&self->v, 0, 0, 1);
-	add(&self->v, 7, 1, 2);	/* 8 is another's from here on */
-	add(&self->v, 8, 3, 2);
-	add(&self->v, 20, 5, 1);
-	EXPECT_EQ(EAGAIN, go(&self->v, 0));
-	ASSERT_EQ(3, self->v.done);
-	expect(_metadata, &self->v, 1, 2, UFFDIO_MOVEV_DONE);
-	expect(_metadata, &self->v, 2, 0, UFFDIO_MOVEV_EXISTS);
-	EXPECT_STREQ("", pages_differ(s->src + 3 * PAGE, 3, 4));
-	EXPECT_EQ(EAGAIN, go(&self->v, UFFDIO_MOVEV_MODE_GO_ON));
-	ASSERT_EQ(4, self->v.done);
-	expect(_metadata, &self->v, 0, 0, UFFDIO_MOVEV_EXISTS);
-	expect(_metadata, &self->v, 2, 0, UFFDIO_MOVEV_EXISTS);
-	expect(_metadata, &self->v, 3, 1, UFFDIO_MOVEV_DONE);
-	EXPECT_STREQ("", pages_differ(s->src + 3 * PAGE, 2, 4));
-	EXPECT_STREQ("", pages_differ(s->dst + 7 * PAGE, 2, 2));
-	EXPECT_STREQ("", pages_differ(s->dst + 20 * PAGE, 1, 6));
+TEST_F_TIMEOUT(vector, one_destination_for_two_tables, PATIENCE)
+{
+	give_one_place_to_two(_metadata, &self->v, 3 * PMD_PAGES);
 }
 
 /* What has been put back can be reclaimed, so its reverse map is right. */
-TEST_F_TIMEOUT(vector, what_came_back_is_as_it_was, PATIENCE)
+static void reclaim_what_came_back(struct __test_metadata *_metadata, struct vector *v,
+				   size_t apart)
 {
-	struct space *s = &self->v.space;
+	struct space *s = &v->space;
 	size_t i;
 
+	for (i = 0; i < 20; i++) {
+		ASSERT_EQ(0, make_kind(s, KIND_SMALL, i * apart, 1));
+		add(v, 5, i * apart, 1);
+	}
+	EXPECT_EQ(EAGAIN, go(v, UFFDIO_MOVEV_MODE_GO_ON));
+	ASSERT_EQ(20, v->done);
+	EXPECT_EQ(0, page_out(s->dst + 5 * PAGE, 1));
+	EXPECT_STREQ("", pages_differ(s->dst + 5 * PAGE, 1, 1));
+	for (i = 1; i < 20; i++) {
+		EXPECT_EQ(0, page_out(s->src + i * apart * PAGE, 1));
+		EXPECT_STREQ("", pages_differ(s->src + i * apart * PAGE, 1, i * apart + 1));
+	}
+}
+
+TEST_F_TIMEOUT(vector, what_came_back_is_as_it_was, PATIENCE)
+{
 	if (swap_missing())
 		SKIP(return, "%s", swap_missing());
-	ASSERT_EQ(0, make_kind(s, KIND_SMALL, 0, 20));
-	add(&self->v, 5, 0, 1);
-	for (i = 1; i < 20; i++)
-		add(&self->v, 5, i, 1);
-	EXPECT_EQ(EAGAIN, go(&self->v, UFFDIO_MOVEV_MODE_GO_ON));
-	ASSERT_EQ(20, self->v.done);
-	EXPECT_EQ(0, page_out(s->src + PAGE, 19));
-	EXPECT_EQ(0, page_out(s->dst + 5 * PAGE, 1));
-	EXPECT_STREQ("", pages_differ(s->src + PAGE, 19, 2));
-	EXPECT_STREQ("", pages_differ(s->dst + 5 * PAGE, 1, 1));
+	reclaim_what_came_back(_metadata, &self->v, 1);
+}
+
+TEST_F_TIMEOUT(vector, what_came_back_to_many_tables, PATIENCE)
+{
+	if (swap_missing())
+		SKIP(return, "%s", swap_missing());
+	reclaim_what_came_back(_metadata, &self->v, PMD_PAGES);
 }
 
 TEST_F_TIMEOUT(vector, overlaps_itself, PATIENCE)

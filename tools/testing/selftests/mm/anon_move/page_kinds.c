@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "anon_move_test.h"
@@ -356,4 +357,47 @@ const char *kind_missing(enum page_kind_id kind)
 int make_kind(struct space *s, enum page_kind_id kind, size_t first, size_t pages)
 {
 	return page_kinds[kind].make(s, first, pages);
+}
+
+#define KSM_RUN	"/sys/kernel/mm/ksm/run"
+
+/**
+ * ksm_missing() - can pages of the same content become one?
+ *
+ * Return: a reason, or NULL if they can.
+ */
+const char *ksm_missing(void)
+{
+	return access(KSM_RUN, W_OK) ? "no KSM in this kernel" : NULL;
+}
+
+/* Both pages are one. KPF_KSM says nothing: 6.12 shows it for every anonymous page. */
+static bool are_merged(const char *two_pages)
+{
+	time_t deadline = time(NULL) + PATIENCE / 4;
+	__u64 view[2];
+
+	while (time(NULL) < deadline) {
+		if (!look(two_pages, 2, view) && !((view[0] ^ view[1]) & (PM_PRESENT | PM_PFN)))
+			return true;
+		usleep(20000);
+	}
+	return false;
+}
+
+/**
+ * merge_by_ksm() - have two pages become one
+ * @two_pages: the pages, of the same content
+ *
+ * Return: 0, or -1.
+ */
+int merge_by_ksm(char *two_pages)
+{
+	bool merged;
+
+	if (madvise(two_pages, 2 * PAGE, MADV_MERGEABLE) || write_text(KSM_RUN, "1"))
+		return -1;
+	merged = are_merged(two_pages);
+	write_text(KSM_RUN, "0");
+	return merged ? 0 : -1;
 }

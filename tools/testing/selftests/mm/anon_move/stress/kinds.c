@@ -17,7 +17,6 @@
 
 #include "stress.h"
 
-#define KSM_RUN		"/sys/kernel/mm/ksm/run"
 #define NUMA_BALANCING	"/proc/sys/kernel/numa_balancing"
 #define NODE1		"/sys/devices/system/node/node1"
 
@@ -271,11 +270,6 @@ static int poison_page(const struct arena *a, char *page)
 static int poison(struct arena *a)
 {
 	return put_markers(a, poison_page);
-}
-
-static const char *ksm_missing(void)
-{
-	return access(KSM_RUN, W_OK) ? "no KSM in this kernel" : NULL;
 }
 
 static const char *uring_missing(void)
