@@ -16,6 +16,7 @@
 
 struct movev {
 	struct userfaultfd_ctx *ctx;
+	struct uffdio_movev __user *uarg;
 	struct uffdio_movev arg;
 	struct uffdio_movev_range ranges[RANGES_MAX];
 };
@@ -25,47 +26,64 @@ static struct uffdio_movev_range __user *user_range(const struct movev *m, u64 i
 	return u64_to_user_ptr(m->arg.ranges + i * m->arg.range_size);
 }
 
+/* Field by field, as copy_from_user() of so little takes longer. */
+static __always_inline unsigned int read_one(struct uffdio_movev_range *range,
+			     const struct uffdio_movev_range __user *urange)
+{
+	if (!user_read_access_begin(urange, sizeof(*urange)))
+		return 0;
+	unsafe_get_user(range->dst, &urange->dst, fault);
+	unsafe_get_user(range->src, &urange->src, fault);
+	unsafe_get_user(range->len, &urange->len, fault);
+	unsafe_get_user(range->reserved, &urange->reserved, fault);
+	user_read_access_end();
+	return 1;
+fault:
+	user_read_access_end();
+	return 0;
+}
+
 /* From @first on. Returns how many could be read. */
 static unsigned int read_ranges(struct movev *m, u64 first, unsigned int n)
 {
 	const size_t size = sizeof(struct uffdio_movev_range);
 	unsigned int i;
 
+	if (n == 1)
+		return read_one(m->ranges, user_range(m, first));
 	if (likely(m->arg.range_size == size))
 		return n - DIV_ROUND_UP(copy_from_user(m->ranges, user_range(m, first), n * size),
 					size);
 	for (i = 0; i < n; i++)
-		if (copy_from_user(&m->ranges[i], user_range(m, first + i), size))
+		if (!read_one(&m->ranges[i], user_range(m, first + i)))
 			break;
 	return i;
 }
 
-/* What is behind the fields that are known here must be 0, as what is reserved. */
-static int check_unknown(const struct movev *m, u64 first, unsigned int i)
+/* What is behind the fields that are known here must be 0. */
+static int check_rest(const struct movev *m, u64 first, unsigned int n)
 {
 	const size_t rest = m->arg.range_size - sizeof(struct uffdio_movev_range);
 	int zeroed = 1;
+	unsigned int i;
 
-	if (m->ranges[i].reserved)
-		return -EINVAL;
-	if (unlikely(rest))
+	for (i = 0; rest && i < n && zeroed > 0; i++)
 		zeroed = check_zeroed_user(user_range(m, first + i) + 1, rest);
-	return zeroed > 0 ? 0 : zeroed ?: -E2BIG;
+	return zeroed > 0 ? n : i - 1 ?: zeroed ?: -E2BIG;
 }
 
 /* Of those from @first on, so many can be moved together, or the first one is not valid. */
 static int fetch_ranges(struct movev *m, u64 first)
 {
-	const unsigned int n = min_t(u64, m->arg.count - first, RANGES_MAX);
-	const unsigned int read = read_ranges(m, first, n);
+	const unsigned int read = read_ranges(m, first, min_t(u64, m->arg.count - first,
+							      RANGES_MAX));
 	struct uffdio_movev_range *range = m->ranges;
-	unsigned int i;
-	int error;
+	const int n = check_rest(m, first, read);
+	int i;
 
-	for (i = 0; i < read; i++, range++) {
-		error = check_unknown(m, first, i);
-		if (error)
-			return i ?: error;
+	for (i = 0; i < n; i++, range++) {
+		if (range->reserved)
+			return i ?: -EINVAL;
 		range->copied = 0;
 		range->stop = UFFDIO_MOVEV_DONE;
 		if (likely(userfaultfd_move_ranges_valid(m->ctx->mm, range->dst, range->src,
@@ -74,7 +92,7 @@ static int fetch_ranges(struct movev *m, u64 first)
 		range->stop = UFFDIO_MOVEV_INVALID;
 		return i ?: 1;
 	}
-	return read ?: -EFAULT;
+	return n ?: -EFAULT;
 }
 
 static int check_armed(struct anon_move_request *req, const struct vm_area_struct *dst_vma,
@@ -84,13 +102,17 @@ static int check_armed(struct anon_move_request *req, const struct vm_area_struc
 	       anon_move_check_armed(req, dst_vma);
 }
 
+/* One shift, as they have one order. */
 static unsigned long flags_of(u64 mode)
 {
-	return (mode & UFFDIO_MOVEV_MODE_ALLOW_SRC_HOLES ? ANON_MOVE_ALLOW_HOLES : 0) |
-	       (mode & UFFDIO_MOVEV_MODE_COPY ? ANON_MOVE_COPY : 0) |
-	       (mode & UFFDIO_MOVEV_MODE_WP ? ANON_MOVE_PROTECT : 0) |
-	       (mode & UFFDIO_MOVEV_MODE_RWP ? ANON_MOVE_ARM : 0) |
-	       (mode & UFFDIO_MOVEV_MODE_SPAN ? ANON_MOVE_SPAN : 0);
+	static_assert(UFFDIO_MOVEV_MODE_ALLOW_SRC_HOLES >> 33 == ANON_MOVE_ALLOW_HOLES &&
+		      UFFDIO_MOVEV_MODE_GO_ON >> 33 == ANON_MOVE_GO_ON &&
+		      UFFDIO_MOVEV_MODE_COPY >> 33 == ANON_MOVE_COPY &&
+		      UFFDIO_MOVEV_MODE_WP >> 33 == ANON_MOVE_PROTECT &&
+		      UFFDIO_MOVEV_MODE_RWP >> 33 == ANON_MOVE_ARM &&
+		      UFFDIO_MOVEV_MODE_SPAN >> 33 == ANON_MOVE_SPAN);
+
+	return mode >> 33;
 }
 
 /* Returns how many of the first @n ranges were dealt with. */
@@ -111,7 +133,7 @@ static unsigned int move_ranges(struct movev *m, unsigned int n)
 	}
 	if (req.flags & (ANON_MOVE_PROTECT | ANON_MOVE_ARM))
 		req.check = check_armed;
-	return anon_move_ranges(&req, m->ranges, n, m->arg.mode & UFFDIO_MOVEV_MODE_GO_ON);
+	return anon_move_ranges(&req, m->ranges, n);
 }
 
 /* Where a fault ends in a signal nobody waits for the page. */
@@ -126,10 +148,10 @@ static void wake(const struct movev *m, unsigned int n)
 			userfaultfd_wake_moved(m->ctx, m->ranges[i].dst, m->ranges[i].moved);
 }
 
-/* Returns 0, -EAGAIN if one of them stopped, or -EFAULT. */
-static int store_ranges(const struct movev *m, u64 first, unsigned int n)
+/* And how many are done by now. Returns 0, -EAGAIN if one of them stopped, or -EFAULT. */
+static int store_ranges(struct movev *m, unsigned int n)
 {
-	struct uffdio_movev_range __user *urange = user_range(m, first);
+	struct uffdio_movev_range __user *urange = user_range(m, m->arg.done);
 	const size_t size = m->arg.range_size;
 	unsigned int stops = 0;
 	unsigned int i;
@@ -142,7 +164,10 @@ static int store_ranges(const struct movev *m, u64 first, unsigned int n)
 		unsafe_put_user(m->ranges[i].stop, &urange->stop, fault);
 		stops |= m->ranges[i].stop;
 	}
+	/* It was seen to be the caller's own when it was read. */
+	unsafe_put_user(m->arg.done + n, &m->uarg->done, fault);
 	user_write_access_end();
+	m->arg.done += n;
 	return stops ? -EAGAIN : 0;
 fault:
 	user_write_access_end();
@@ -155,20 +180,18 @@ static int move_all(struct movev *m)
 	const bool go_on = m->arg.mode & UFFDIO_MOVEV_MODE_GO_ON;
 	int result = 0, error, n;
 
-	m->arg.done = 0;
 	do {
 		cond_resched();
-		if (fatal_signal_pending(current))
-			return -EINTR;
 		n = fetch_ranges(m, m->arg.done);
 		if (n < 0)
 			return n;
 		n = move_ranges(m, n);
+		if (unlikely(!n))
+			return -EINTR;
 		wake(m, n);
-		error = store_ranges(m, m->arg.done, n);
+		error = store_ranges(m, n);
 		if (error == -EFAULT)
 			return error;
-		m->arg.done += n;
 		result = error ?: result;
 	} while (m->arg.done < m->arg.count && (go_on || !error));
 	return result;
@@ -202,13 +225,13 @@ fault:
 	return -EFAULT;
 }
 
-static int fetch_arg(struct movev *m, const struct uffdio_movev __user *uarg)
+static int fetch_arg(struct movev *m)
 {
 	struct uffdio_movev *arg = &m->arg;
 	size_t bytes;
 	int error;
 
-	error = read_arg(arg, uarg);
+	error = read_arg(arg, m->uarg);
 	if (error)
 		return error;
 	if (arg->size < sizeof(*arg))
@@ -216,7 +239,7 @@ static int fetch_arg(struct movev *m, const struct uffdio_movev __user *uarg)
 	if (arg->size > PAGE_SIZE)
 		return -E2BIG;
 	if (unlikely(arg->size > sizeof(*arg)))
-		error = copy_struct_from_user(arg, sizeof(*arg), uarg, arg->size);
+		error = copy_struct_from_user(arg, sizeof(*arg), m->uarg, arg->size);
 	if (error)
 		return error;
 	/* What was read twice may have changed; the size that counts is the first one. */
@@ -224,8 +247,7 @@ static int fetch_arg(struct movev *m, const struct uffdio_movev __user *uarg)
 	    arg->range_size % sizeof(u64) || arg->ranges % sizeof(u64) || !arg->count ||
 	    !mode_valid(arg->mode) || m->ctx->mm != current->mm)
 		return -EINVAL;
-	if (arg->ranges > ULONG_MAX || check_mul_overflow(arg->count, arg->range_size, &bytes) ||
-	    !access_ok(u64_to_user_ptr(arg->ranges), bytes))
+	if (arg->ranges > ULONG_MAX || check_mul_overflow(arg->count, arg->range_size, &bytes))
 		return -EFAULT;
 	return 0;
 }
@@ -245,14 +267,18 @@ static int fetch_arg(struct movev *m, const struct uffdio_movev __user *uarg)
  */
 int userfaultfd_anon_movev(struct userfaultfd_ctx *ctx, unsigned long arg)
 {
-	struct uffdio_movev __user *uarg = (struct uffdio_movev __user *)arg;
 	struct movev m __uninitialized; /* most of it is never used */
 	int result;
 
 	m.ctx = ctx;
-	result = fetch_arg(&m, uarg);
+	m.uarg = (struct uffdio_movev __user *)arg;
+	result = fetch_arg(&m);
 	if (result)
 		return result;
+	m.arg.done = 0;
 	result = move_all(&m);
-	return put_user(m.arg.done, &uarg->done) ? -EFAULT : result;
+	/* Else it is there already. */
+	if (unlikely(result && result != -EAGAIN) && put_user(m.arg.done, &m.uarg->done))
+		return -EFAULT;
+	return result;
 }

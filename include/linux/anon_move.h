@@ -18,24 +18,24 @@ struct rw_semaphore;
 struct userfaultfd_ctx;
 struct vm_area_struct;
 
+/*
+ * What a request asks for. The first ones are the modes of UFFDIO_MOVEV, in their order.
+ */
 /* Holes in the source count as moved instead of ending the move. */
-#define ANON_MOVE_ALLOW_HOLES	BIT(0)
-
-/* Where nothing is mapped is -EFAULT, so that -ENOENT means a hole and nothing else (O8). */
-#define ANON_MOVE_UNMAPPED_EFAULT	BIT(1)
-
-/* The mapping itself moves, and with it pins and markers, every entry as it is. */
-#define ANON_MOVE_WHOLE_MAPPING		BIT(2)
-
-/* The move ends where either VMA does; without it that is an error. */
-#define ANON_MOVE_SPAN			BIT(3)
-
+#define ANON_MOVE_ALLOW_HOLES		BIT(0)
+/* A range that stops does not stop those behind it. */
+#define ANON_MOVE_GO_ON			BIT(1)
+/* What may not move is copied. */
+#define ANON_MOVE_COPY			BIT(2)
 /* What arrives is write-protected, or not accessible: see anon_move_check_armed(). */
-#define ANON_MOVE_PROTECT		BIT(4)
-#define ANON_MOVE_ARM			BIT(5)
-
-/* What may not move is copied; only for anon_move_ranges(). */
-#define ANON_MOVE_COPY			BIT(6)
+#define ANON_MOVE_PROTECT		BIT(3)
+#define ANON_MOVE_ARM			BIT(4)
+/* The move ends where either VMA does; without it that is an error. */
+#define ANON_MOVE_SPAN			BIT(5)
+/* Where nothing is mapped is -EFAULT, so that -ENOENT means a hole and nothing else (O8). */
+#define ANON_MOVE_UNMAPPED_EFAULT	BIT(6)
+/* The mapping itself moves, and with it pins and markers, every entry as it is. */
+#define ANON_MOVE_WHOLE_MAPPING		BIT(7)
 
 /**
  * struct anon_move_request - what to move where, and on whose behalf
@@ -74,7 +74,7 @@ int anon_move_check_armed(const struct anon_move_request *req,
 			  const struct vm_area_struct *dst_vma);
 
 unsigned int anon_move_ranges(struct anon_move_request *req, struct uffdio_movev_range *ranges,
-			      unsigned int count, bool go_on);
+			      unsigned int count);
 
 /**
  * anon_move_range_valid() - does a range lie in an address space?

@@ -103,13 +103,29 @@ struct anon_move {
  * @ranges: all of them
  * @count: how many
  * @cur: index of that one; @count if there is none
+ * @together: no page has had to be put back yet
  */
 struct anon_move_vector {
 	struct anon_move am;
 	struct uffdio_movev_range *ranges;
 	unsigned int count;
 	unsigned int cur;
+	bool together;
 };
+
+/* Puts the cursor: @done bytes of the range at @cur, which may be behind the last, are dealt with. */
+static inline void anon_move_set_range(struct anon_move_vector *v, unsigned int cur,
+				       unsigned long done)
+{
+	v->cur = cur;
+	v->am.done = done;
+	v->am.tries = 0;
+	if (cur == v->count)
+		return;
+	v->am.req->dst = v->ranges[cur].dst;
+	v->am.req->src = v->ranges[cur].src;
+	v->am.req->len = v->ranges[cur].len;
+}
 
 /* The negative errno, or 0, that a call comes to if it moved nothing and ended so. */
 static inline int anon_move_errno(const struct anon_move *am, enum anon_move_stop stop)
@@ -295,7 +311,7 @@ static inline bool anon_move_pin_holds(const struct anon_move *am, struct folio 
  * Context: the entry was just cleared, under its lock.
  * Return: true if the entry must be put back.
  */
-static inline bool anon_move_pinned(const struct anon_move *am, struct folio *folio)
+static __hot_inline bool anon_move_pinned(const struct anon_move *am, struct folio *folio)
 {
 	/*
 	 * Pairs with what orders the reference before the second look in
@@ -316,7 +332,7 @@ static inline bool anon_move_pinned(const struct anon_move *am, struct folio *fo
  * Context: the source's page-table lock, as no TLB has been flushed yet: the
  *	    folio must not be looked for in the destination before it has.
  */
-static inline void anon_move_reindex(struct anon_move *am, struct folio *folio, unsigned long addr)
+static __hot_inline void anon_move_reindex(struct anon_move *am, struct folio *folio, unsigned long addr)
 {
 	WRITE_ONCE(folio->index, linear_anon_page_index(am->dst_vma, addr));
 	folio_move_anon_rmap(folio, am->dst_vma);
@@ -365,10 +381,6 @@ bool anon_move_recall_vmas(struct anon_move *am);
 void anon_move_keep_vmas(const struct anon_move *am);
 
 /* ptes.c */
-typedef void (*anon_move_entries_fn)(struct anon_move *am, struct anon_move_batch *b);
-
-void anon_move_with_tables(struct anon_move *am, struct anon_move_batch *b,
-			   anon_move_entries_fn entries);
 enum anon_move_stop anon_move_check_entry(const struct anon_move *am, pte_t pte);
 enum anon_move_stop anon_move_check_pte(struct anon_move *am, const struct anon_move_batch *b);
 enum anon_move_stop anon_move_ptes(struct anon_move *am, struct anon_move_batch *b);
@@ -395,7 +407,6 @@ enum anon_move_stop anon_move_apart(struct anon_move *am);
 bool anon_move_all_inside(struct anon_move *am);
 
 /* vector.c, together.c */
-void anon_move_set_range(struct anon_move_vector *v, unsigned int cur, unsigned long done);
 bool anon_move_together(struct anon_move_vector *v);
 
 /* copy.c */
@@ -550,6 +561,77 @@ static inline void anon_move_unlock_tables(struct anon_move_batch *b)
 	else
 		__release(b->src_ptl);
 	spin_unlock(b->dst_ptl);
+}
+
+/*
+ * As pte_offset_map_rw_nolock() does it: who has taken the lock must see that the PMD still is
+ * @pmdval. NULL if the table went away since the walk saw it.
+ */
+static __hot_inline pte_t *anon_move_map(struct mm_struct *mm, pmd_t *pmd, unsigned long addr,
+					 pmd_t *pmdval, spinlock_t **ptl)
+{
+	pte_t *pte;
+
+	if (anon_move_should_fail())
+		return NULL;
+	pte = __pte_offset_map(pmd, addr, pmdval);
+	if (likely(pte))
+		*ptl = pte_lockptr(mm, pmdval);
+	return pte;
+}
+
+typedef void (*anon_move_entries_fn)(struct anon_move *am, struct anon_move_batch *b);
+
+/*
+ * The destination is mapped, by a PMD that was @dst_pmdval. A table that went
+ * away or became a huge page since then ends the batch (R7). Mapped last,
+ * unmapped first: the order of kmap_local (R9, R15).
+ */
+static __hot_inline void anon_move_with_both(struct anon_move *am, struct anon_move_batch *b,
+					     pmd_t dst_pmdval, anon_move_entries_fn entries)
+{
+	pmd_t src_pmdval __uninitialized;
+
+	b->src_pte = anon_move_map(am->req->mm, b->src_pmd, b->src, &src_pmdval, &b->src_ptl);
+	if (!b->src_pte) {
+		b->stop = ANON_MOVE_RACED;
+		return;
+	}
+	anon_move_mapped();
+
+	anon_move_lock_tables(b);
+	if (!anon_move_should_fail() && pmd_same(dst_pmdval, pmdp_get_lockless(b->dst_pmd)) &&
+	    pmd_same(src_pmdval, pmdp_get_lockless(b->src_pmd)))
+		entries(am, b);
+	else
+		b->stop = ANON_MOVE_RACED;
+	anon_move_unlock_tables(b);
+	pte_unmap(b->src_pte);
+}
+
+/**
+ * anon_move_with_tables() - lock both page tables, and work on their entries
+ * @am: the move
+ * @b: the batch: addresses and PMDs filled in; @b->stop is set if a table went away
+ * @entries: what to do then, with @b->src_pte and @b->dst_pte mapped
+ *
+ * Inline, as @entries is with it.
+ *
+ * Context: both VMAs read-locked on entry and exit, no page-table lock.
+ */
+static __hot_inline void anon_move_with_tables(struct anon_move *am, struct anon_move_batch *b,
+					       anon_move_entries_fn entries)
+{
+	pmd_t dst_pmdval __uninitialized;
+
+	b->dst_pte = anon_move_map(am->req->mm, b->dst_pmd, b->dst, &dst_pmdval, &b->dst_ptl);
+	if (!b->dst_pte) {
+		b->stop = ANON_MOVE_RACED;
+		return;
+	}
+	anon_move_mapped();
+	anon_move_with_both(am, b, dst_pmdval, entries);
+	pte_unmap(b->dst_pte);
 }
 
 #endif /* _MM_ANON_MOVE_H */

@@ -84,20 +84,6 @@ static inline unsigned long *anon_move_page_flags(struct page *page)
 	return &page->flags;
 }
 
-/*
- * A page table for two locks at once: who has taken the lock must see that the
- * PMD still is @pmdval.
- */
-static inline pte_t *pte_offset_map_rw_nolock(struct mm_struct *mm, pmd_t *pmd, unsigned long addr,
-					      pmd_t *pmdval, spinlock_t **ptl)
-{
-	pte_t *pte = __pte_offset_map(pmd, addr, pmdval);
-
-	if (likely(pte))
-		*ptl = pte_lockptr(mm, pmdval);
-	return pte;
-}
-
 /* Whether the slot of a swap entry, pinned by its page-table lock, has a folio in the cache. */
 static inline bool anon_move_slot_cached(swp_entry_t entry)
 {

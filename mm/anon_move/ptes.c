@@ -283,71 +283,6 @@ enum anon_move_stop anon_move_check_pte(struct anon_move *am, const struct anon_
 	return stop;
 }
 
-/* NULL if the table went away since the walk saw it. */
-static pte_t *map(struct mm_struct *mm, pmd_t *pmd, unsigned long addr, pmd_t *pmdval,
-		  spinlock_t **ptl)
-{
-	if (anon_move_should_fail())
-		return NULL;
-	return pte_offset_map_rw_nolock(mm, pmd, addr, pmdval, ptl);
-}
-
-/*
- * The destination is mapped, by a PMD that was @dst_pmdval. A table that went
- * away or became a huge page since then ends the batch (R7). Mapped last,
- * unmapped first: the order of kmap_local (R9, R15).
- */
-static __hot_inline void with_both(struct anon_move *am, struct anon_move_batch *b,
-				   pmd_t dst_pmdval, anon_move_entries_fn entries)
-{
-	pmd_t src_pmdval __uninitialized;
-
-	b->src_pte = map(am->req->mm, b->src_pmd, b->src, &src_pmdval, &b->src_ptl);
-	if (!b->src_pte) {
-		b->stop = ANON_MOVE_RACED;
-		return;
-	}
-	anon_move_mapped();
-
-	anon_move_lock_tables(b);
-	if (!anon_move_should_fail() && pmd_same(dst_pmdval, pmdp_get_lockless(b->dst_pmd)) &&
-	    pmd_same(src_pmdval, pmdp_get_lockless(b->src_pmd)))
-		entries(am, b);
-	else
-		b->stop = ANON_MOVE_RACED;
-	anon_move_unlock_tables(b);
-	pte_unmap(b->src_pte);
-}
-
-static __hot_inline void with_tables(struct anon_move *am, struct anon_move_batch *b,
-				     anon_move_entries_fn entries)
-{
-	pmd_t dst_pmdval __uninitialized;
-
-	b->dst_pte = map(am->req->mm, b->dst_pmd, b->dst, &dst_pmdval, &b->dst_ptl);
-	if (!b->dst_pte) {
-		b->stop = ANON_MOVE_RACED;
-		return;
-	}
-	anon_move_mapped();
-	with_both(am, b, dst_pmdval, entries);
-	pte_unmap(b->dst_pte);
-}
-
-/**
- * anon_move_with_tables() - lock both page tables, and work on their entries
- * @am: the move
- * @b: the batch: addresses and PMDs filled in; @b->stop is set if a table went away
- * @entries: what to do then, with @b->src_pte and @b->dst_pte mapped
- *
- * Context: both VMAs read-locked on entry and exit, no page-table lock.
- */
-void anon_move_with_tables(struct anon_move *am, struct anon_move_batch *b,
-			   anon_move_entries_fn entries)
-{
-	with_tables(am, b, entries);
-}
-
 /**
  * anon_move_ptes() - move as many entries of one page table as go in one batch
  * @am: the move; @am->done grows by the bytes moved, @am->folio may be set
@@ -359,7 +294,7 @@ void anon_move_with_tables(struct anon_move *am, struct anon_move_batch *b,
 enum anon_move_stop anon_move_ptes(struct anon_move *am, struct anon_move_batch *b)
 {
 	anon_move_batch_begin(am, b);
-	with_tables(am, b, move_entries);
+	anon_move_with_tables(am, b, move_entries);
 	anon_move_batch_end(am, b);
 	return b->stop;
 }

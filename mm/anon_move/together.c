@@ -25,6 +25,7 @@
 struct page_under_way {
 	struct folio *folio;	/* of this page alone, and locked */
 	pte_t pte;		/* its source entry, as it was */
+	pte_t holder;		/* what is there now, if nobody has changed it */
 	unsigned long dst;
 	unsigned long src;
 	unsigned int range;
@@ -103,6 +104,13 @@ static __hot_inline bool in_tables(const struct anon_move_batch *b, unsigned lon
 	return !((b->dst ^ dst) & PMD_MASK) && !((b->src ^ src) & PMD_MASK);
 }
 
+static __hot_inline bool is_table(pmd_t *pmdp)
+{
+	pmd_t pmd = pmdp ? pmdp_get_lockless(pmdp) : __pmd(0);
+
+	return pmd_present(pmd) && !pmd_leaf(pmd);
+}
+
 /* In the tables that @b has locked. */
 static pte_t *dst_pte(const struct anon_move_batch *b, unsigned long addr)
 {
@@ -115,36 +123,31 @@ static pte_t *src_pte(const struct anon_move_batch *b, unsigned long addr)
 }
 
 /* Not writable, so that write-protection can be added to it. */
-static pte_t place_holder(pte_t pte)
+static __hot_inline pte_t place_holder(pte_t pte)
 {
 	pte_t holder = swp_entry_to_pte(make_readable_exclusive_migration_entry(pte_pfn(pte)));
 
 	return pte_soft_dirty(pte) ? pte_swp_mksoft_dirty(holder) : holder;
 }
 
-static __hot_inline struct folio *lock_small(pte_t pte)
+/* Of a page that is not part of a large folio, with nothing of interest in its entry. */
+static __hot_inline bool is_plain(pte_t pte)
 {
-	struct folio *folio;
-
-	if (!pte_present(pte) || pte_uffd(pte) || anon_move_pte_special(pte))
-		return NULL;
-	folio = page_folio(pte_page(pte));
-	if (folio_test_large(folio) || anon_move_check_folio(folio, pte_page(pte)) ||
-	    anon_move_should_fail() || !folio_trylock(folio))
-		return NULL;
-	return folio;
+	return pte_present(pte) && !pte_uffd(pte) && !anon_move_pte_special(pte) &&
+	       !PageCompound(pte_page(pte));
 }
 
 static __hot_inline bool take_page(const struct anon_move *am, const struct anon_move_batch *b,
 				   struct page_under_way *page)
 {
-	pte_t *ptep = src_pte(b, page->src);
+	pte_t *ptep = src_pte(b, page->src), pte = ptep_get(ptep);
 	struct folio *folio;
 
-	if (!pte_none(ptep_get(dst_pte(b, page->dst))))
+	if (!is_plain(pte))
 		return false;
-	folio = lock_small(ptep_get(ptep));
-	if (!folio)
+	folio = (struct folio *)pte_page(pte);
+	if (anon_move_check_folio(folio, pte_page(pte)) || anon_move_should_fail() ||
+	    !folio_trylock(folio))
 		return false;
 	page->pte = ptep_get_and_clear(am->req->mm, page->src, ptep);
 	page->folio = folio;
@@ -155,11 +158,26 @@ static __hot_inline bool take_page(const struct anon_move *am, const struct anon
 	return false;
 }
 
+/* What is there until it is installed, while its table is not locked. */
+static __hot_inline void hold_place(const struct together *t, struct page_under_way *page)
+{
+	page->holder = place_holder(page->pte);
+	set_pte_at(t->v->am.req->mm, page->src, src_pte(&t->b, page->src), page->holder);
+}
+
+/* Behind what is under way most pages lie elsewhere: to work out the windows would not pay. */
+static __hot_inline bool is_inside(const struct together *t, unsigned long dst, unsigned long src,
+				   const bool under_way)
+{
+	return under_way ? in_tables(&t->b, dst, src) : in_windows(t, dst, src);
+}
+
 /* Of a range of one page the windows say all. */
 static __hot_inline bool may_be_next(const struct anon_move *am,
-				     const struct uffdio_movev_range *range)
+				     const struct uffdio_movev_range *range, const bool under_way)
 {
-	return range->len == PAGE_SIZE || (is_short(range->len) && in_vmas(am, range));
+	return (range->len == PAGE_SIZE && !under_way) ||
+	       (is_short(range->len) && in_vmas(am, range));
 }
 
 /*
@@ -167,7 +185,7 @@ static __hot_inline bool may_be_next(const struct anon_move *am,
  * moved is said too early if one of its pages can't be installed: go_back_to() takes it back.
  * Returns whether it ended because the next page lies elsewhere.
  */
-static __hot_inline bool take_pages(struct together *t, struct anon_move *am)
+static __hot_inline bool take_pages(struct together *t, struct anon_move *am, const bool under_way)
 {
 	struct anon_move_vector *v = t->v;
 	struct uffdio_movev_range *range = &v->ranges[v->cur];
@@ -176,30 +194,36 @@ static __hot_inline bool take_pages(struct together *t, struct anon_move *am)
 	unsigned long done = am->done;
 	bool elsewhere = false;
 
-	for (; page < t->pages + PAGES_MAX; page++) {
+	while (page < t->pages + PAGES_MAX) {
 		page->dst = range->dst + done;
 		page->src = range->src + done;
 		page->range = cur;
-		if (!in_windows(t, page->dst, page->src)) {
+		/* Behind what is under way that table is not locked: it is seen when they are installed. */
+		if ((!under_way && !pte_none(ptep_get(dst_pte(&t->b, page->dst)))) ||
+		    !take_page(am, &t->b, page))
+			break;
+		if (under_way)
+			hold_place(t, page);
+		page++;
+		done += PAGE_SIZE;
+		if (done == range->len) {
+			range->moved = done;
+			range->stop = UFFDIO_MOVEV_DONE;
+			range++;
+			done = 0;
+			if (++cur == v->count)
+				break;
+		}
+		if (!is_inside(t, range->dst + done, range->src + done, under_way)) {
 			elsewhere = in_vmas(am, range);
 			break;
 		}
-		if (!take_page(am, &t->b, page))
+		if (!done && !may_be_next(am, range, under_way))
 			break;
-		done += PAGE_SIZE;
-		if (done < range->len)
-			continue;
-		range->moved = done;
-		range->stop = UFFDIO_MOVEV_DONE;
-		done = 0;
-		range++;
-		if (++cur < v->count && may_be_next(am, range))
-			continue;
-		page++;
-		break;
 	}
 	t->nr = page - t->pages;
-	anon_move_set_range(v, cur, done);
+	v->cur = cur;
+	am->done = done;
 	return elsewhere;
 }
 
@@ -228,7 +252,8 @@ static __hot_inline void install_at(struct together *t, struct anon_move *am,
 /* The first that could not be installed is where it goes on, by what can tell why. */
 static void go_back_to(struct together *t, const struct page_under_way *page)
 {
-	anon_move_set_range(t->v, page->range, page->src - t->v->ranges[page->range].src);
+	t->v->cur = page->range;
+	t->v->am.done = page->src - t->v->ranges[page->range].src;
 }
 
 /*
@@ -239,6 +264,8 @@ static void install_taken(struct together *t, struct anon_move *am)
 {
 	const struct page_under_way *page = t->pages, *end = page + t->nr;
 
+	/* Reclaim may owe a flush for what was at the destination (O5). */
+	flush_tlb_batched_pending(am->req->mm);
 	flush(t);
 	for (; page < end && pte_none(ptep_get(dst_pte(&t->b, page->dst))); page++)
 		install_at(t, am, page, dst_pte(&t->b, page->dst));
@@ -252,30 +279,38 @@ static void install_taken(struct together *t, struct anon_move *am)
 	}
 }
 
-static void hold_places(struct together *t, unsigned int from)
-{
-	struct page_under_way *page = t->pages + from, *end = t->pages + t->nr;
-
-	for (; page < end; page++)
-		set_pte_at(t->v->am.req->mm, page->src, src_pte(&t->b, page->src),
-			   place_holder(page->pte));
-}
-
-static void take(struct anon_move *am, struct anon_move_batch *b)
+/* Both tables are locked, and nothing is under way. */
+static __hot_inline void take_first(struct anon_move *am, struct anon_move_batch *b)
 {
 	struct together *t = together_of(b);
-	const unsigned int from = t->nr;
-	bool elsewhere;
+	unsigned int i;
 
 	t->dst = window(am->dst_vma, b->dst);
 	t->src = window(am->src_vma, b->src);
-	/* As where entries are taken for a single range (O5). */
-	flush_tlb_batched_pending(am->req->mm);
-	elsewhere = take_pages(t, am);
-	if (from || elsewhere)
-		hold_places(t, from);
-	else if (t->nr)
+	if (take_pages(t, am, false)) {
+		for (i = 0; i < t->nr; i++)
+			hold_place(t, &t->pages[i]);
+	} else if (t->nr) {
 		install_taken(t, am);
+	}
+}
+
+/* Behind those that are under way. Nothing is done to the destination yet. */
+static void take_more(struct together *t, struct anon_move *am)
+{
+	struct anon_move_batch *b = &t->b;
+	pmd_t pmdval __uninitialized;
+
+	if (!is_table(b->dst_pmd))
+		return;
+	b->src_pte = anon_move_map(am->req->mm, b->src_pmd, b->src, &pmdval, &b->src_ptl);
+	if (!b->src_pte)
+		return;
+	anon_move_mapped();
+	spin_lock(b->src_ptl);
+	if (pmd_same(pmdval, pmdp_get_lockless(b->src_pmd)))
+		take_pages(t, am, true);
+	pte_unmap_unlock(b->src_pte, b->src_ptl);
 }
 
 static __hot_inline bool install_page(struct together *t, struct anon_move *am,
@@ -284,7 +319,7 @@ static __hot_inline bool install_page(struct together *t, struct anon_move *am,
 	pte_t *src = src_pte(&t->b, page->src), *dst = dst_pte(&t->b, page->dst);
 
 	/* UFFDIO_WRITEPROTECT may have come to it, and would get lost. */
-	if (!pte_same(ptep_get(src), place_holder(page->pte)) || !pte_none(ptep_get(dst)))
+	if (!pte_same(ptep_get(src), page->holder) || !pte_none(ptep_get(dst)))
 		return false;
 	pte_clear(am->req->mm, page->src, src);
 	install_at(t, am, page, dst);
@@ -292,27 +327,30 @@ static __hot_inline bool install_page(struct together *t, struct anon_move *am,
 }
 
 /* Those that lie in the same two tables as the first that is not installed yet. */
-static void install(struct anon_move *am, struct anon_move_batch *b)
+static __hot_inline void install(struct anon_move *am, struct anon_move_batch *b)
 {
 	struct together *t = together_of(b);
+	const struct page_under_way *page = t->pages + t->installed, *end = t->pages + t->nr;
 
-	for (; t->installed < t->nr; t->installed++) {
-		const struct page_under_way *page = &t->pages[t->installed];
-
-		if (!in_tables(b, page->dst, page->src) || !install_page(t, am, page))
+	/* As for one pair of tables (O5). */
+	flush_tlb_batched_pending(am->req->mm);
+	do {
+		if (!install_page(t, am, page))
 			break;
-	}
+		page++;
+	} while (page < end && in_tables(b, page->dst, page->src));
+	t->installed = page - t->pages;
 }
 
 /* The next ones mostly are close to the last, which lie in mappings that are locked. */
-static void find_pmds(struct anon_move_batch *b, struct mm_struct *mm, unsigned long dst,
-		      unsigned long src)
+static __hot_inline void find_pmds(struct anon_move_batch *b, struct mm_struct *mm,
+				   unsigned long dst, unsigned long src)
 {
 	const unsigned long far = (b->dst ^ dst) | (b->src ^ src);
 
 	if (likely(b->dst_pmd && b->src_pmd && !(far & PUD_MASK))) {
-		b->dst_pmd += (long)pmd_index(dst) - (long)pmd_index(b->dst);
-		b->src_pmd += (long)pmd_index(src) - (long)pmd_index(b->src);
+		b->dst_pmd += (long)(dst >> PMD_SHIFT) - (long)(b->dst >> PMD_SHIFT);
+		b->src_pmd += (long)(src >> PMD_SHIFT) - (long)(b->src >> PMD_SHIFT);
 		b->dst = dst;
 		b->src = src;
 	} else {
@@ -382,12 +420,14 @@ static void put_back(struct together *t, const struct page_under_way *page)
 		drop_page(am->src_vma, page->folio);
 }
 
+/* From then on both tables are looked at together: it would be too dear to happen often. */
 static void put_rest_back(struct together *t)
 {
 	unsigned int i;
 
 	for (i = t->installed; i < t->nr; i++)
 		put_back(t, &t->pages[i]);
+	t->v->together = false;
 	go_back_to(t, &t->pages[t->installed]);
 }
 
@@ -423,13 +463,6 @@ static bool settle(struct together *t)
 	return settled(t);
 }
 
-static bool is_table(pmd_t *pmdp)
-{
-	pmd_t pmd = pmdp ? pmdp_get_lockless(pmdp) : __pmd(0);
-
-	return !pmd_none(pmd) && !anon_move_pmd_huge(pmd);
-}
-
 /*
  * There is no table for the destination of a range; so let there be one for each that comes.
  * Nothing may be under way, as memory may take long to get, and others wait for what is.
@@ -449,49 +482,52 @@ static void make_tables(struct anon_move_vector *v)
 	}
 }
 
-/* Returns false if there is none for either end, or can't be while pages are under way. */
-static bool find_tables(struct together *t)
+static void begin(struct together *t)
 {
 	struct anon_move *am = &t->v->am;
-	struct anon_move_batch *b = &t->b;
 
-	find_pmds(b, am->req->mm, am->req->dst + am->done, am->req->src + am->done);
-	if (!is_table(b->src_pmd))
-		return false;
-	if (!is_table(b->dst_pmd) && !t->nr) {
-		make_tables(t->v);
-		anon_move_find_pmds(am->req->mm, b);
-	}
-	return is_table(b->dst_pmd);
+	t->b.stop = ANON_MOVE_DONE;
+	anon_move_with_tables(am, &t->b, take_first);
+	if (likely(t->b.stop != ANON_MOVE_RACED) || !is_table(t->b.src_pmd) ||
+	    is_table(t->b.dst_pmd))
+		return;
+	make_tables(t->v);
+	anon_move_with_tables(am, &t->b, take_first);
 }
 
 /* Is there anything to take, and nobody whose turn it is? Once for some pages is enough. */
-static bool may_go_on(const struct together *t)
+static __hot_inline bool may_go_on(const struct together *t)
 {
-	struct anon_move_vector *v = t->v;
+	const struct anon_move_vector *v = t->v;
+	const struct uffdio_movev_range *range = &v->ranges[v->cur];
 
-	if (v->cur == v->count || !is_short(v->am.req->len - v->am.done) ||
-	    !in_vmas(&v->am, &v->ranges[v->cur]))
+	if (v->cur == v->count || !is_short(range->len - v->am.done) || !in_vmas(&v->am, range))
 		return false;
-	return t->nr || (!fatal_signal_pending(current) && !anon_move_writer_waits(&v->am));
+	return t->nr || (!fatal_signal_pending(current) && !anon_move_writer_waits(&t->v->am));
 }
 
 /* What goes on in one pair of page tables. Returns false if it ends here. */
 static bool take_step(struct together *t)
 {
+	struct anon_move_vector *v = t->v;
+	const struct uffdio_movev_range *range = &v->ranges[v->cur];
 	const unsigned int before = t->nr;
 
 	if (!may_go_on(t))
 		return false;
-	/* What is in the way may be under way itself. */
-	if (!find_tables(t))
-		return before && settle(t);
-	flush_cache_range(t->v->am.src_vma, t->b.src & PMD_MASK, (t->b.src & PMD_MASK) + PMD_SIZE);
-	anon_move_with_tables(&t->v->am, &t->b, take);
+	find_pmds(&t->b, v->am.req->mm, range->dst + v->am.done, range->src + v->am.done);
+	flush_cache_range(v->am.src_vma, t->b.src & PMD_MASK, (t->b.src & PMD_MASK) + PMD_SIZE);
+	if (!t->b.src_pmd || !t->b.dst_pmd)
+		;
+	else if (!before)
+		begin(t);
+	else if (v->together)
+		take_more(t, &v->am);
 	if (t->installed)
 		return settled(t);
 	if (t->nr == PAGES_MAX)
 		return settle(t);
+	/* What is in the way may be under way itself. */
 	return t->nr > before || (before && settle(t));
 }
 
@@ -538,5 +574,6 @@ bool anon_move_together(struct anon_move_vector *v)
 	if (!mm_has_notifiers(v->am.req->mm))
 		take_and_settle(&t);
 	anon_move_unlock_vmas(&v->am);
+	anon_move_set_range(v, v->cur, v->am.done);
 	return t.arrived;
 }

@@ -5,26 +5,6 @@
 
 #include "anon_move.h"
 
-/**
- * anon_move_set_range() - put the cursor of several ranges
- * @v: the ranges
- * @cur: index of a range, or how many there are
- * @done: bytes of it that have been dealt with
- *
- * Context: any; none of another thread sees @v.
- */
-void anon_move_set_range(struct anon_move_vector *v, unsigned int cur, unsigned long done)
-{
-	v->cur = cur;
-	v->am.done = done;
-	v->am.tries = 0;
-	if (cur == v->count)
-		return;
-	v->am.req->dst = v->ranges[cur].dst;
-	v->am.req->src = v->ranges[cur].src;
-	v->am.req->len = v->ranges[cur].len;
-}
-
 /* What the caller is told; of the VMAs see why_not(). */
 static const enum uffdio_movev_stop told[ANON_MOVE_NR_STOPS] = {
 	[ANON_MOVE_DONE]	= UFFDIO_MOVEV_DONE,
@@ -67,7 +47,7 @@ static unsigned long moved(const struct anon_move_vector *v)
 	return v->am.req->src + v->am.done - v->ranges[v->cur].src;
 }
 
-static void range_ends(struct anon_move_vector *v, enum anon_move_stop stop)
+static __hot_inline void range_ends(struct anon_move_vector *v, enum anon_move_stop stop)
 {
 	struct uffdio_movev_range *range = &v->ranges[v->cur];
 
@@ -84,7 +64,7 @@ static bool may_be_copied(const struct anon_move *am, enum anon_move_stop stop)
 }
 
 /* What lies in one pair of VMAs. */
-static enum anon_move_stop go_in_pair(struct anon_move_vector *v)
+static __hot_inline enum anon_move_stop go_in_pair(struct anon_move_vector *v)
 {
 	struct anon_move *am = &v->am;
 	enum anon_move_stop stop;
@@ -119,7 +99,7 @@ static bool next_pair(struct anon_move_vector *v)
 	return true;
 }
 
-static enum anon_move_stop go_alone(struct anon_move_vector *v)
+static __hot_inline enum anon_move_stop go_alone(struct anon_move_vector *v)
 {
 	enum anon_move_stop stop;
 
@@ -135,7 +115,6 @@ static enum anon_move_stop go_alone(struct anon_move_vector *v)
  * @req: on whose behalf and how; its range is overwritten
  * @ranges: the ranges; what became of each is written to it
  * @count: how many, not 0
- * @go_on: one that stops does not stop those behind it
  *
  * Each as by anon_move_pages(), and what one leaves behind the next one finds. Short
  * ranges in the same two VMAs share a TLB flush.
@@ -144,7 +123,7 @@ static enum anon_move_stop go_alone(struct anon_move_vector *v)
  * Return: how many ranges were dealt with; with a fatal signal pending it may be 0.
  */
 unsigned int anon_move_ranges(struct anon_move_request *req, struct uffdio_movev_range *ranges,
-			      unsigned int count, bool go_on)
+			      unsigned int count)
 {
 	struct anon_move_vector v __uninitialized;
 	enum anon_move_stop stop;
@@ -153,13 +132,14 @@ unsigned int anon_move_ranges(struct anon_move_request *req, struct uffdio_movev
 	v.am.folio = NULL;
 	v.ranges = ranges;
 	v.count = count;
+	v.together = true;
 	anon_move_count(ANON_MOVE_CALLS, 1);
 	anon_move_set_range(&v, 0, 0);
 	while (v.cur < count && !fatal_signal_pending(current)) {
 		if (IS_ENABLED(CONFIG_MIGRATION) && count > 1 && anon_move_together(&v))
 			continue;
 		stop = go_alone(&v);
-		if (stop && !go_on)
+		if (stop && !(req->flags & ANON_MOVE_GO_ON))
 			return v.cur;
 	}
 	/* Who waits for what has moved must hear of it. */
