@@ -227,7 +227,6 @@ int merge_by_ksm(char *two_pages);
 const char *vectors_missing(void);
 int move_vector(int uffd, struct uffdio_movev_range *ranges, size_t count, __u64 mode,
 		size_t *done);
-int vector_errno(__u32 stop);
 struct moved move_by_vector(int uffd, void *dst, void *src, size_t len, __u64 mode);
 
 /* calls.c: what a thread calls in the kernel */

@@ -8,6 +8,7 @@
 
 #include "../../kselftest.h"
 #include "anon_move_test.h"
+#include "vector_errno.h"
 
 #define RANGES_MAX	(PMD_PAGES / MTHP_PAGES)
 
@@ -48,29 +49,6 @@ int move_vector(int uffd, struct uffdio_movev_range *ranges, size_t count, __u64
 	if (done)
 		*done = arg.done;
 	return err;
-}
-
-/**
- * vector_errno() - what UFFDIO_MOVE says where a range of a vector stops so
- * @stop: enum uffdio_movev_stop
- *
- * Return: the errno, or 0.
- */
-int vector_errno(__u32 stop)
-{
-	/* Of those that are not here it is worth to try again. */
-	static const int errnos[] = {
-		[UFFDIO_MOVEV_INVALID] = EINVAL, [UFFDIO_MOVEV_MAPPINGS] = EINVAL,
-		[UFFDIO_MOVEV_NO_DST] = ENOENT, [UFFDIO_MOVEV_NO_SRC] = ENOENT,
-		[UFFDIO_MOVEV_HOLE] = ENOENT, [UFFDIO_MOVEV_EXISTS] = EEXIST,
-		[UFFDIO_MOVEV_SHARED] = EBUSY, [UFFDIO_MOVEV_PINNED] = EBUSY,
-		[UFFDIO_MOVEV_UNSPLIT] = EBUSY, [UFFDIO_MOVEV_MARKER] = EFAULT,
-		[UFFDIO_MOVEV_NOMEM] = ENOMEM, [UFFDIO_MOVEV_KILLED] = EINTR,
-	};
-
-	if (stop == UFFDIO_MOVEV_DONE)
-		return 0;
-	return stop < ARRAY_SIZE(errnos) && errnos[stop] ? errnos[stop] : EAGAIN;
 }
 
 /* What is less than a large folio goes page by page; whole huge pages stay whole. */
