@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Differential test: random UFFDIO_MOVE calls must come out the same on both engines, and
- * random mremap() calls with MREMAP_RELOCATE_ANON and without.
+ * Differential test: random UFFDIO_MOVE calls must come out the same on both engines, random
+ * mremap() calls with MREMAP_RELOCATE_ANON and without, and random vectors of ranges by
+ * UFFDIO_MOVEV and by a UFFDIO_MOVE for each.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -33,9 +34,20 @@ static struct {
 	unsigned int calls;
 	bool only;
 	bool self;
-	bool by_mremap;
+	enum door door;
 } options = { .seed = 1, .calls = 3000 };
 
+static const struct {
+	const char *option;
+	const char *counter;	/* of the engine's, which tells whether it did what it is for */
+	int results;		/* that are just this one's */
+} doors[] = {
+	[BY_MOVE]	= { "" },
+	[BY_MREMAP]	= { " --mremap", "relocate_done", 1 },
+	[BY_VECTOR]	= { " --vector", "flushes", 2 },
+};
+
+static unsigned long counted[2];	/* by enum engine */
 static unsigned int verdicts[NOT_COMPARABLE + 1];
 static struct outcome *outcomes[2];	/* by enum engine: of the calls of one block */
 static int foreign_fd;
@@ -57,7 +69,7 @@ static void write_file(const char *path, const char *text, const char *advice)
 
 static void choose_engine(enum engine engine)
 {
-	if (!options.self && !options.by_mremap)
+	if (!options.self && options.door == BY_MOVE)
 		write_file(ENGINE_FILE, engine == OURS ? "anon_move" : "base",
 			   "run it on a kernel with CONFIG_ANON_MOVE_COMPARE, or with --self");
 }
@@ -113,12 +125,11 @@ static void open_foreign_uffd(void)
 
 static void plan_this(struct plan *plan, unsigned int number)
 {
-	plan->by_mremap = options.by_mremap;
+	plan->door = options.door;
 	plan->seed = options.seed;
 	plan_call(plan, number);
 }
 
-/* The base's mover or ours; without MREMAP_RELOCATE_ANON or with it. */
 static void run_call(unsigned int number, enum engine engine, struct outcome *out)
 {
 	static struct plan plan;
@@ -142,6 +153,24 @@ static void run_call(unsigned int number, enum engine engine, struct outcome *ou
 			WTERMSIG(status) == SIGALRM ? "hangs" : strsignal(WTERMSIG(status)));
 }
 
+static unsigned long read_counter(void)
+{
+	const char *counter = doors[options.door].counter;
+	FILE *stats = counter ? fopen(STATS_FILE, "r") : NULL;
+	unsigned long value, found = 0;
+	char key[64];
+
+	if (!counter)
+		return 0;
+	if (!stats)
+		die(STATS_FILE, "run it on a kernel with CONFIG_ANON_MOVE_STATS");
+	while (fscanf(stats, "%63s %lu", key, &value) == 2)
+		if (!strcmp(key, counter))
+			found = value;
+	fclose(stats);
+	return found;
+}
+
 static void run_block(unsigned int first, unsigned int count)
 {
 	enum engine engine;
@@ -149,8 +178,10 @@ static void run_block(unsigned int first, unsigned int count)
 
 	for (engine = BASE; engine <= OURS; engine++) {
 		choose_engine(engine);
+		counted[engine] -= read_counter();
 		for (i = 0; i < count; i++)
 			run_call(first + i, engine, &outcomes[engine][i]);
+		counted[engine] += read_counter();
 	}
 }
 
@@ -173,7 +204,7 @@ static bool judge_block(unsigned int first, unsigned int count)
 			print_plan(&plan);
 			explain_outcomes(&plan, base, ours);
 			printf("#   again: differential%s --seed %llu --only %u\n",
-			       options.by_mremap ? " --mremap" : "", options.seed, first + i);
+			       doors[options.door].option, options.seed, first + i);
 		}
 	}
 	return good;
@@ -208,38 +239,32 @@ static bool report_comparable(unsigned int test)
 	return good;
 }
 
-/* As the engine counts them. */
-static unsigned long count_relocated(void)
+static bool report_relocated(unsigned int test)
 {
-	FILE *stats = fopen(STATS_FILE, "r");
-	unsigned long value, relocated = 0;
-	char key[64];
-
-	if (!stats)
-		die(STATS_FILE, "run it on a kernel with CONFIG_ANON_MOVE_STATS");
-	while (fscanf(stats, "%63s %lu", key, &value) == 2)
-		if (!strcmp(key, "relocate_done"))
-			relocated = value;
-	fclose(stats);
-	return relocated;
-}
-
-static bool report_relocated(unsigned int test, unsigned long relocated)
-{
-	bool good = relocated * 10 >= options.calls;
+	bool good = counted[OURS] * 10 >= options.calls;
 
 	printf("%sok %u - at least a tenth of the calls relocated: %lu\n", good ? "" : "not ", test,
-	       relocated);
+	       counted[OURS]);
+	return good;
+}
+
+static bool report_flushes(unsigned int test)
+{
+	bool good = counted[OURS] < counted[BASE];
+
+	printf("%sok %u - one call for all ranges takes fewer TLB flushes: %lu, of %lu\n",
+	       good ? "" : "not ", test, counted[OURS], counted[BASE]);
 	return good;
 }
 
 static const char usage[] =
-	"usage: differential [--seed N] [--calls N] [--only CALL] [--self] [--mremap]\n"
+	"usage: differential [--seed N] [--calls N] [--only CALL] [--self] [--mremap | --vector]\n"
 	"  --seed N     another sequence of calls (1)\n"
 	"  --calls N    how many (3000)\n"
 	"  --only CALL  just that one of the sequence, and tell all about it\n"
 	"  --self       the engine in use against itself: is the test repeatable?\n"
-	"  --mremap     mremap(), by itself and with MREMAP_RELOCATE_ANON, not UFFDIO_MOVE\n";
+	"  --mremap     mremap(), by itself and with MREMAP_RELOCATE_ANON, not UFFDIO_MOVE\n"
+	"  --vector     UFFDIO_MOVE of many ranges, one by one and by a UFFDIO_MOVEV\n";
 
 static unsigned int number_of(const char *text)
 {
@@ -263,6 +288,7 @@ static void parse_options(int argc, char **argv)
 		{ "only", required_argument, NULL, 'o' },
 		{ "self", no_argument, NULL, 'x' },
 		{ "mremap", no_argument, NULL, 'm' },
+		{ "vector", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
 		{ },
 	};
@@ -284,7 +310,10 @@ static void parse_options(int argc, char **argv)
 			options.self = true;
 			break;
 		case 'm':
-			options.by_mremap = true;
+			options.door = BY_MREMAP;
+			break;
+		case 'v':
+			options.door = BY_VECTOR;
 			break;
 		case 'h':
 			fputs(usage, stdout);
@@ -301,14 +330,16 @@ static void parse_options(int argc, char **argv)
 }
 
 /* Of a sequence that is long enough, what it must have met. Returns how many tests failed. */
-static unsigned int report_full(unsigned int test, unsigned long relocated)
+static unsigned int report_full(unsigned int test)
 {
-	unsigned int failed = report_intended(test, options.by_mremap);
+	unsigned int failed = report_intended(test, options.door);
 
-	test += intended_rows(options.by_mremap);
-	failed += report_kinds(test++, options.by_mremap);
-	if (options.by_mremap)
-		failed += !report_relocated(test, relocated);
+	test += intended_rows(options.door);
+	failed += report_kinds(test++, options.door);
+	if (options.door == BY_MREMAP)
+		failed += !report_relocated(test);
+	if (options.door == BY_VECTOR)
+		failed += !report_stops(test) + !report_flushes(test + 1);
 	return failed;
 }
 
@@ -316,11 +347,10 @@ int main(int argc, char **argv)
 {
 	size_t bytes = BLOCK_CALLS * sizeof(*outcomes[0]);
 	unsigned int test = 1, blocks, failed, more = 0;
-	unsigned long relocated;
 
 	parse_options(argc, argv);
 	if (!options.self && options.calls >= ENOUGH_CALLS)
-		more = intended_rows(options.by_mremap) + 1 + options.by_mremap;
+		more = intended_rows(options.door) + 1 + doors[options.door].results;
 	need_swap();
 	settle_machine();
 	open_foreign_uffd();
@@ -330,11 +360,10 @@ int main(int argc, char **argv)
 		die("mmap", "is memory short?");
 	outcomes[OURS] = outcomes[BASE] + BLOCK_CALLS;
 	blocks = (options.calls + BLOCK_CALLS - 1) / BLOCK_CALLS;
-	relocated = options.by_mremap ? count_relocated() : 0;
 	printf("TAP version 13\n1..%u\n", blocks + 1 + more);
 	failed = run_blocks(&test);
 	failed += !report_comparable(test++);
 	if (more)
-		failed += report_full(test, options.by_mremap ? count_relocated() - relocated : 0);
+		failed += report_full(test);
 	return failed ? 1 : 0;
 }

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <linux/anon_move.h>
 #include <linux/types.h>
 #include <sys/types.h>
 
@@ -14,6 +15,7 @@
 #define HUGE_PAGES	512
 #define WORLD_PAGES	4096
 #define HALF_PAGES	(WORLD_PAGES / 2)
+#define RANGES_MAX	96	/* of a vector: more than the kernel takes at once */
 
 /* All memory that moves lies here; a GiB boundary (a new PMD table) is 1024 pages in. */
 #define WORLD_START	0x10003fc00000UL
@@ -55,6 +57,13 @@ struct touched {
 	struct span span;
 };
 
+/* Two ways of one kind are compared. */
+enum door {
+	BY_MOVE,	/* UFFDIO_MOVE, of the base and of ours */
+	BY_MREMAP,	/* without MREMAP_RELOCATE_ANON and with it */
+	BY_VECTOR,	/* a UFFDIO_MOVE for each of many ranges, and one UFFDIO_MOVEV for all */
+};
+
 /* Indices for what comes once for the source and once for the destination. */
 enum side { SRC, DST };
 
@@ -63,7 +72,7 @@ enum arg { ARG_DST, ARG_SRC, ARG_LEN, ARG_MODE, NR_ARGS };
 
 /* One call and the memory it meets; a function of door, seed and number alone. */
 struct plan {
-	bool by_mremap;			/* not UFFDIO_MOVE */
+	enum door door;
 	__u64 seed;
 	__u64 random;			/* state of the generator */
 	unsigned int number;
@@ -79,6 +88,9 @@ struct plan {
 	int touches;
 	enum twist twists[2];
 	__u64 args[NR_ARGS];
+	struct uffdio_movev_range ranges[RANGES_MAX];	/* of a vector */
+	int nr_ranges;
+	bool go_on;			/* behind a range that stops */
 };
 
 /* State of a page: these bits of pagemap, and two of our own. */
@@ -101,6 +113,13 @@ struct plan {
 
 #define MOVE_CANARY	0x0badcafe0badcafeLL
 
+/* What became of one range of a vector. */
+struct fate {
+	__u64 moved;	/* bytes */
+	int error;	/* why not more, 0 if that was all */
+	__u32 stop;	/* the same as UFFDIO_MOVEV says it */
+};
+
 /* What one engine made of a call; lives in memory shared with the child that ran it. */
 struct outcome {
 	bool made;			/* the memory came out as planned */
@@ -108,6 +127,8 @@ struct outcome {
 	int ret;
 	int error;			/* errno, 0 if ret is 0 */
 	__s64 move;
+	struct fate fates[RANGES_MAX];
+	int dealt;			/* so many ranges have one */
 	__u64 before[WORLD_PAGES];
 	__u64 after[WORLD_PAGES];
 	__u64 content[WORLD_PAGES];	/* afterwards */
@@ -143,13 +164,23 @@ __u64 read_state(int page);
 __u64 read_frame(int page);
 void run_plan(const struct plan *call, struct outcome *out, int foreign_fd, bool ours);
 
+/* differential_calls.c */
+void make_call(const struct plan *plan, int fd, bool ours, struct outcome *out);
+
+/* differential_ranges.c */
+bool fates_are_sound(const struct plan *plan, const struct outcome *out);
+bool fates_agree(const struct outcome *base, const struct outcome *ours);
+void count_stops(const struct outcome *ours);
+void explain_fates(const struct plan *plan, const struct outcome *base, const struct outcome *ours);
+bool report_stops(unsigned int test);
+
 /* differential_compare.c */
 enum verdict compare_outcomes(const struct plan *plan, const struct outcome *base,
 			      const struct outcome *ours);
 void explain_outcomes(const struct plan *plan, const struct outcome *base,
 		      const struct outcome *ours);
-unsigned int intended_rows(bool by_mremap);
-unsigned int report_intended(unsigned int test, bool by_mremap);
-unsigned int report_kinds(unsigned int test, bool by_mremap);
+unsigned int intended_rows(enum door door);
+unsigned int report_intended(unsigned int test, enum door door);
+unsigned int report_kinds(unsigned int test, enum door door);
 
 #endif /* DIFFERENTIAL_H */

@@ -131,26 +131,28 @@ static struct page_row {
 	const char *id;
 	const char *reason;
 	__u64 bits;
-	bool by_mremap;
+	enum door door;
 	bool moved;
 	bool (*meant)(const struct comparison *c, int page);
 	unsigned int seen;
 } page_rows[] = {
-	{ "O3", "a zero page that moved is soft-dirty", PM_SOFT_DIRTY, false, true,
+	{ "O3", "a zero page that moved is soft-dirty", PM_SOFT_DIRTY, BY_MOVE, true,
 	  small_zero_dirtied, 0 },
-	{ "R12", "a huge zero page that moved is soft-dirty", PM_SOFT_DIRTY, false, true,
+	{ "R12", "a huge zero page that moved is soft-dirty", PM_SOFT_DIRTY, BY_MOVE, true,
 	  huge_zero_dirtied, 0 },
 	{ "R18", "write-protection is kept just where the destination is registered for it",
-	  PM_UFFD_WP, false, true, wp_follows_vma, 0 },
-	{ "O17", "a huge page of which nothing moves is not split", HUGE_BITS, false, false,
+	  PM_UFFD_WP, BY_MOVE, true, wp_follows_vma, 0 },
+	{ "O17", "a huge page of which nothing moves is not split", HUGE_BITS, BY_MOVE, false,
 	  stays_huge, 0 },
-	{ "RELOCATE", "what is relocated is soft-dirty", PM_SOFT_DIRTY, true, true,
+	{ "RELOCATE", "what is relocated is soft-dirty", PM_SOFT_DIRTY, BY_MREMAP, true,
 	  relocated_is_dirty, 0 },
 };
 
 /* What every engine has to keep to: errno and .move tell the same. */
 static bool outcome_is_sound(const struct plan *plan, const struct outcome *out)
 {
+	if (plan->door == BY_VECTOR)
+		return fates_are_sound(plan, out);
 	if (out->ret == 0)
 		return out->move == (__s64)plan->args[ARG_LEN];
 	if (out->move == MOVE_CANARY)
@@ -173,21 +175,32 @@ static int world_page(__u64 addr)
  * mremap() replaces what was there, by a hole too, passes over gaps, and can leave the
  * world.
  */
-static void trace_pages(const struct plan *plan, const struct outcome *out, int *from)
+static void trace_range(bool by_mremap, __u64 dst_addr, __u64 src_addr, int moved, int *from)
 {
-	int page, src, dst, moved = pages_moved(out);
+	int page, src, dst;
 
-	for (page = 0; page < WORLD_PAGES; page++)
-		from[page] = out->before[page] & PM_MAPPED ? page : NOWHERE;
 	for (page = 0; page < moved; page++) {
-		src = world_page(plan->args[ARG_SRC] + page * PAGE_BYTES);
-		dst = world_page(plan->args[ARG_DST] + page * PAGE_BYTES);
-		if (src == NOWHERE || (from[src] == NOWHERE && !plan->by_mremap))
+		src = world_page(src_addr + page * PAGE_BYTES);
+		dst = world_page(dst_addr + page * PAGE_BYTES);
+		if (src == NOWHERE || (from[src] == NOWHERE && !by_mremap))
 			continue;
 		if (dst != NOWHERE)
 			from[dst] = from[src];
 		from[src] = NOWHERE;
 	}
+}
+
+static void trace_pages(const struct plan *plan, const struct outcome *out, int *from)
+{
+	int page, i;
+
+	for (page = 0; page < WORLD_PAGES; page++)
+		from[page] = out->before[page] & PM_MAPPED ? page : NOWHERE;
+	trace_range(plan->door == BY_MREMAP, plan->args[ARG_DST], plan->args[ARG_SRC],
+		    pages_moved(out), from);
+	for (i = 0; i < out->dealt; i++)
+		trace_range(false, plan->ranges[i].dst, plan->ranges[i].src,
+			    out->fates[i].moved / PAGE_BYTES, from);
 }
 
 /* A marker has no contents of its own. It may lie where what was swapped out has been dropped. */
@@ -225,7 +238,7 @@ static bool pages_are_sound(const struct plan *plan, const struct outcome *out)
 	bool empty;
 
 	/* Pages moved, yet .move can't say so; or mremap() failed after it had unmapped some. */
-	if (has_twist(plan, ARG_READONLY) || (plan->by_mremap && out->error))
+	if (has_twist(plan, ARG_READONLY) || (plan->door == BY_MREMAP && out->error))
 		return true;
 	trace_pages(plan, out, from);
 	for (side = SRC; side <= DST; side++)
@@ -266,7 +279,7 @@ static bool outcomes_agree(struct comparison *c, bool *intended)
 {
 	size_t i;
 
-	for (i = 0; !c->plan->by_mremap && i < ARRAY_SIZE(outcome_rows); i++) {
+	for (i = 0; c->plan->door == BY_MOVE && i < ARRAY_SIZE(outcome_rows); i++) {
 		enum side side;
 
 		if (!outcome_rows[i].meant(c))
@@ -278,7 +291,7 @@ static bool outcomes_agree(struct comparison *c, bool *intended)
 		return true;
 	}
 	return c->base->ret == c->ours->ret && c->base->error == c->ours->error &&
-	       c->base->move == c->ours->move;
+	       c->base->move == c->ours->move && fates_agree(c->base, c->ours);
 }
 
 static bool bit_is_meant(const struct comparison *c, int page, __u64 bit, bool *seen)
@@ -289,7 +302,7 @@ static bool bit_is_meant(const struct comparison *c, int page, __u64 bit, bool *
 	if (c->from[page] == NOWHERE)
 		return false;
 	for (i = 0; i < ARRAY_SIZE(page_rows); i++)
-		if (page_rows[i].by_mremap == c->plan->by_mremap && page_rows[i].bits & bit &&
+		if (page_rows[i].door == c->plan->door && page_rows[i].bits & bit &&
 		    page_rows[i].moved == moved && page_rows[i].meant(c, page)) {
 			seen[i] = true;
 			return true;
@@ -371,6 +384,7 @@ enum verdict compare_outcomes(const struct plan *plan, const struct outcome *bas
 		return DIFFERENT;
 	trace_pages(plan, base, current.from);
 	count_moved(plan, current.from);
+	count_stops(ours);
 	if (!outcomes_agree(&current, &intended) || !pages_agree(&current, &intended))
 		return DIFFERENT;
 	return intended ? INTENDED : ALIKE;
@@ -401,6 +415,8 @@ void explain_outcomes(const struct plan *plan, const struct outcome *base,
 
 	print_outcome("base", plan, base);
 	print_outcome("ours", plan, ours);
+	if (plan->door == BY_VECTOR)
+		explain_fates(plan, base, ours);
 	for (page = 0; page < WORLD_PAGES && shown < 10; page++) {
 		if (page_agrees(&current, page, seen))
 			continue;
@@ -427,37 +443,37 @@ static bool report_seen(unsigned int test, unsigned int seen, const char *id, co
 
 /**
  * intended_rows() - how many results report_intended() prints
- * @by_mremap: by which call
+ * @door: by which call
  *
  * Return: their number.
  */
-unsigned int intended_rows(bool by_mremap)
+unsigned int intended_rows(enum door door)
 {
-	unsigned int rows = by_mremap ? 0 : ARRAY_SIZE(outcome_rows);
+	unsigned int rows = door == BY_MOVE ? ARRAY_SIZE(outcome_rows) : 0;
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(page_rows); i++)
-		rows += page_rows[i].by_mremap == by_mremap;
+		rows += page_rows[i].door == door;
 	return rows;
 }
 
 /**
  * report_intended() - one TAP result for each intended difference: was it ever seen?
  * @test: number of the first result
- * @by_mremap: by which call
+ * @door: by which call
  *
  * Return: how many were never seen.
  */
-unsigned int report_intended(unsigned int test, bool by_mremap)
+unsigned int report_intended(unsigned int test, enum door door)
 {
 	unsigned int failed = 0;
 	size_t i;
 
-	for (i = 0; !by_mremap && i < ARRAY_SIZE(outcome_rows); i++)
+	for (i = 0; door == BY_MOVE && i < ARRAY_SIZE(outcome_rows); i++)
 		failed += !report_seen(test++, outcome_rows[i].seen, outcome_rows[i].id,
 				       outcome_rows[i].reason);
 	for (i = 0; i < ARRAY_SIZE(page_rows); i++)
-		if (page_rows[i].by_mremap == by_mremap)
+		if (page_rows[i].door == door)
 			failed += !report_seen(test++, page_rows[i].seen, page_rows[i].id,
 					       page_rows[i].reason);
 	return failed;
@@ -466,11 +482,11 @@ unsigned int report_intended(unsigned int test, bool by_mremap)
 /**
  * report_kinds() - one TAP result: did pages of every kind that may move do so?
  * @test: number of the result
- * @by_mremap: it moves what is shared as well
+ * @door: by which call; mremap() moves what is shared as well
  *
  * Return: 1 if not, else 0.
  */
-unsigned int report_kinds(unsigned int test, bool by_mremap)
+unsigned int report_kinds(unsigned int test, enum door door)
 {
 	bool all = true;
 	enum kind kind;
@@ -479,7 +495,7 @@ unsigned int report_kinds(unsigned int test, bool by_mremap)
 		bool shared = kind == SHARED || kind == SHARED_THP || kind == HEAD_SHARED;
 
 		printf("# %s: %u pages moved\n", kind_names[kind], moved_by_kind[kind]);
-		all = all && ((shared && !by_mremap) || moved_by_kind[kind]);
+		all = all && ((shared && door != BY_MREMAP) || moved_by_kind[kind]);
 	}
 	return !report(all, test, "pages of every kind moved");
 }

@@ -232,7 +232,7 @@ static void choose_touches(struct plan *plan)
 		enum side side = one_in(plan, 6) ? DST : SRC;
 		struct span range = plan->range[side];
 
-		touched->touch = below(plan, plan->by_mremap ? WRITE_PROTECT : NR_TOUCHES);
+		touched->touch = below(plan, plan->door == BY_MREMAP ? WRITE_PROTECT : NR_TOUCHES);
 		touched->span.first = range.first + below(plan, range.count);
 		touched->span.count = magnitude_below(plan, 64);
 		touched->span = clamp_to(touched->span, vma_of(plan, side));
@@ -256,7 +256,7 @@ static void choose_registration(struct plan *plan)
 	if (!has_world_twist(plan) && one_in(plan, 3))
 		plan->registered[SRC] |= modes[below(plan, ARRAY_SIZE(modes))];
 	/* Such memory is not relocated. */
-	if (plan->by_mremap && !one_in(plan, 4)) {
+	if (plan->door == BY_MREMAP && !one_in(plan, 4)) {
 		plan->registered[SRC] = 0;
 		plan->registered[DST] = 0;
 	}
@@ -306,11 +306,20 @@ static void twist_args(struct plan *plan, enum twist twist)
 	}
 }
 
-/* An ioctl has a descriptor and an argument; and mremap() takes any length. */
+/*
+ * An ioctl has a descriptor and an argument; and mremap() takes any length. What is wrong with
+ * a vector is wrong with one of its ranges, as what is wrong with all of it is no range's fault.
+ */
 static bool means_something(const struct plan *plan, enum twist twist)
 {
-	return !plan->by_mremap ||
-	       (twist != LEN_UNALIGNED && (twist < ARG_BAD || twist > FD_FOREIGN));
+	switch (plan->door) {
+	case BY_MREMAP:
+		return twist != LEN_UNALIGNED && (twist < ARG_BAD || twist > FD_FOREIGN);
+	case BY_VECTOR:
+		return twist < MODE_UNKNOWN || twist == FD_OTHER || twist > FD_FOREIGN;
+	default:
+		return true;
+	}
 }
 
 /* Two at once show which of them is looked for first; VMAs take only one. */
@@ -328,6 +337,67 @@ static void choose_twists(struct plan *plan)
 	}
 }
 
+static struct uffdio_movev_range range_of(int dst, int src, int pages)
+{
+	return (struct uffdio_movev_range){
+		.dst = (__u64)page_at(dst), .src = (__u64)page_at(src), .len = pages * PAGE_BYTES,
+	};
+}
+
+/* From anywhere to anywhere, also to where the one before it goes, which may be under way. */
+static struct uffdio_movev_range stray_range(struct plan *plan, int i)
+{
+	struct span src = plan->range[one_in(plan, 4) ? DST : SRC];
+	struct span dst = plan->range[one_in(plan, 4) ? SRC : DST];
+	int pages = magnitude_below(plan, src.count);
+	struct uffdio_movev_range range;
+
+	range = range_of(dst.first + below(plan, dst.count - pages + 1),
+			 src.first + below(plan, src.count - pages + 1), pages);
+	if (i && one_in(plan, 3))
+		range.dst = plan->ranges[i - 1].dst;
+	return range;
+}
+
+/* Pieces of the whole, in order or to the other end, and strays among them or behind. */
+static void choose_pieces(struct plan *plan)
+{
+	struct span src = plan->range[SRC], dst = plan->range[DST];
+	int unit = magnitude_below(plan, 64), stray = 6 * below(plan, 3), at = 0;
+	bool reversed = one_in(plan, 3), apart = one_in(plan, 2);
+	int i, count = magnitude_below(plan, RANGES_MAX);
+
+	for (i = 0; i < count; i++) {
+		int pages = 1 + below(plan, unit);
+		int to = reversed ? src.count - at - pages : at;
+
+		if (at + pages > src.count || (stray && one_in(plan, stray))) {
+			plan->ranges[i] = stray_range(plan, i);
+			continue;
+		}
+		plan->ranges[i] = range_of(dst.first + to, src.first + at, pages);
+		at += pages + (apart ? below(plan, 2 * unit) : 0);
+	}
+	plan->nr_ranges = count;
+}
+
+/* Ranges may be on either side, so all of both is looked at. */
+static void choose_vector(struct plan *plan)
+{
+	enum side side;
+
+	choose_pieces(plan);
+	/* With what is wrong with it. */
+	if (plan->twists[0] || one_in(plan, 4))
+		plan->ranges[below(plan, plan->nr_ranges)] = (struct uffdio_movev_range){
+			.dst = plan->args[ARG_DST], .src = plan->args[ARG_SRC],
+			.len = plan->args[ARG_LEN],
+		};
+	plan->go_on = one_in(plan, 2);
+	for (side = SRC; side <= DST; side++)
+		plan->window[side] = vma_of(plan, side);
+}
+
 /**
  * plan_call() - makes up a call of the sequence that a seed names
  * @plan: its door and seed are given, the rest is filled in
@@ -338,7 +408,7 @@ void plan_call(struct plan *plan, unsigned int number)
 	enum side side;
 
 	*plan = (struct plan){
-		.by_mremap = plan->by_mremap, .seed = plan->seed, .number = number,
+		.door = plan->door, .seed = plan->seed, .number = number,
 	};
 	plan->random = plan->seed ^ (number * 0xd1342543de82ef95ULL);
 	plan->args[ARG_MODE] = below(plan, 4);
@@ -354,6 +424,8 @@ void plan_call(struct plan *plan, unsigned int number)
 	choose_twists(plan);
 	choose_touches(plan);
 	choose_registration(plan);
+	if (plan->door == BY_VECTOR)
+		choose_vector(plan);
 }
 
 static void print_kinds(const struct plan *plan, struct span span)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Differential test: sets the scene of one call, makes the call, records what came of it. */
+/* Differential test: sets the scene of one call, has it made, records what came of it. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
-#include <linux/anon_move.h>
 #include <linux/fs.h>
 #include <linux/mman.h>
 #include <linux/userfaultfd.h>
@@ -347,41 +346,6 @@ static int descriptor(int foreign_fd)
 	return uffd[has_twist(plan, FD_OTHER)];
 }
 
-static void call_mremap(struct outcome *out, bool relocate)
-{
-	unsigned long len = plan->args[ARG_LEN], mode = plan->args[ARG_MODE];
-	int flags = MREMAP_MAYMOVE | MREMAP_FIXED | (relocate ? MREMAP_RELOCATE_ANON : 0);
-
-	if (mode & UFFDIO_MOVE_MODE_DONTWAKE)
-		flags |= MREMAP_DONTUNMAP;
-	if (has_twist(plan, MODE_UNKNOWN))
-		flags |= 1 << 16;
-	/* The C library refuses flags that it does not know. */
-	if (syscall(SYS_mremap, plan->args[ARG_SRC], len, len, flags, plan->args[ARG_DST]) == -1)
-		out->error = errno;
-	out->ret = out->error ? -1 : 0;
-	out->move = out->error ? -out->error : (__s64)len;
-}
-
-static void call_uffdio_move(struct outcome *out, int fd)
-{
-	struct uffdio_move *arg = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE,
-				       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (arg == MAP_FAILED)
-		fail("mmap");
-	arg->dst = plan->args[ARG_DST];
-	arg->src = plan->args[ARG_SRC];
-	arg->len = plan->args[ARG_LEN];
-	arg->mode = plan->args[ARG_MODE];
-	arg->move = MOVE_CANARY;
-	if (has_twist(plan, ARG_READONLY))
-		mprotect(arg, PAGE_BYTES, PROT_READ);
-	out->ret = ioctl(fd, UFFDIO_MOVE, has_twist(plan, ARG_BAD) ? NULL : arg);
-	out->error = out->ret ? errno : 0;
-	out->move = arg->move;
-}
-
 static sigjmp_buf sigbus_exit;
 
 static void on_sigbus(int signal)
@@ -416,11 +380,11 @@ static void read_contents(struct outcome *out, struct span span)
 }
 
 /**
- * run_plan() - builds the memory, makes the call, records what came of it
+ * run_plan() - builds the memory, has the call made, records what came of it
  * @call: what to do
  * @out: what came of it, in memory that outlives this process
  * @foreign_fd: a userfaultfd of another process
- * @ours: mremap() relocates; of UFFDIO_MOVE the kernel has been told who serves it
+ * @ours: the second of both ways, see make_call()
  *
  * For a process of its own: it maps the world and leaves it behind.
  */
@@ -439,10 +403,7 @@ void run_plan(const struct plan *call, struct outcome *out, int foreign_fd, bool
 	for (side = SRC; side <= DST; side++)
 		read_states(plan->window[side], out->before);
 	out->made = true;
-	if (plan->by_mremap)
-		call_mremap(out, ours);
-	else
-		call_uffdio_move(out, descriptor(foreign_fd));
+	make_call(plan, descriptor(foreign_fd), ours, out);
 	for (side = SRC; side <= DST; side++)
 		read_states(plan->window[side], out->after);
 	for (side = SRC; side <= DST; side++)
