@@ -4,7 +4,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup tree kernel debug-kernel bench-kernel kcsan-kernel cov-kernel selftests run bench bench-mremap programs bench-docs test test-long check check-debug soak check-race cov mutants lint check-configs patch clean
+.PHONY: help setup tree kernel debug-kernel bench-kernel kcsan-kernel cov-kernel selftests run bench bench-mremap programs bench-docs test test-long check check-debug soak check-race cov mutants lint check-configs patch install-headers clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -80,6 +80,9 @@ check-configs: setup ## compile under the configurations that no guest boots, an
 
 patch: tree ## write build/BASE/series, the whole thing as patches for git am
 	@tools/build/patch
+
+install-headers: ## install the headers for callers and anon_move.pc: make install-headers PREFIX=/usr/local; DESTDIR is honoured
+	@tools/build/install-headers
 
 clean: ## remove build/; what is cached outside stays
 	rm -rf build
