@@ -214,7 +214,8 @@ static inline struct uffd_moved_ranges uffd_movev(int uffd, struct uffdio_movev_
  * @mode: UFFDIO_MOVEV_MODE_*, as they are to be used together; 0 asks for the call itself
  *
  * Nothing moves: a range without length is invalid, which no kernel tells before it has
- * taken the mode. So it knows more than UFFD_FEATURE_MOVEV_ARM, which is for two modes.
+ * taken the mode. What a mode arms is another matter: UFFDIO_MOVEV_MODE_RWP is taken, but no
+ * memory can be registered for it, where the kernel has no UFFD_FEATURE_RWP.
  *
  * Return: 1 or 0. errno may be changed.
  */
