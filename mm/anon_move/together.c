@@ -301,7 +301,7 @@ static void take_more(struct together *t, struct anon_move *am)
 	struct anon_move_batch *b = &t->b;
 	pmd_t pmdval __uninitialized;
 
-	if (!is_table(b->dst_pmd))
+	if (!b->src_pmd || !is_table(b->dst_pmd))
 		return;
 	b->src_pte = anon_move_map(am->req->mm, b->src_pmd, b->src, &pmdval, &b->src_ptl);
 	if (!b->src_pte)
@@ -485,14 +485,14 @@ static void make_tables(struct anon_move_vector *v)
 static void begin(struct together *t)
 {
 	struct anon_move *am = &t->v->am;
+	struct anon_move_batch *b = &t->b;
 
-	t->b.stop = ANON_MOVE_DONE;
-	anon_move_with_tables(am, &t->b, take_first);
-	if (likely(t->b.stop != ANON_MOVE_RACED) || !is_table(t->b.src_pmd) ||
-	    is_table(t->b.dst_pmd))
-		return;
-	make_tables(t->v);
-	anon_move_with_tables(am, &t->b, take_first);
+	if (unlikely(is_table(b->src_pmd) && !is_table(b->dst_pmd))) {
+		make_tables(t->v);
+		anon_move_find_pmds(am->req->mm, b);
+	}
+	if (b->src_pmd && b->dst_pmd)
+		anon_move_with_tables(am, b, take_first);
 }
 
 /* Is there anything to take, and nobody whose turn it is? Once for some pages is enough. */
@@ -517,9 +517,7 @@ static bool take_step(struct together *t)
 		return false;
 	find_pmds(&t->b, v->am.req->mm, range->dst + v->am.done, range->src + v->am.done);
 	flush_cache_range(v->am.src_vma, t->b.src & PMD_MASK, (t->b.src & PMD_MASK) + PMD_SIZE);
-	if (!t->b.src_pmd || !t->b.dst_pmd)
-		;
-	else if (!before)
+	if (!before)
 		begin(t);
 	else if (v->together)
 		take_more(t, &v->am);
