@@ -36,6 +36,8 @@ struct vm_area_struct;
 #define ANON_MOVE_UNMAPPED_EFAULT	BIT(6)
 /* The mapping itself moves, and with it pins and markers, every entry as it is. */
 #define ANON_MOVE_WHOLE_MAPPING		BIT(7)
+/* Ends at what it would have to wait for: for a folio, a writer, a split, I/O. */
+#define ANON_MOVE_NO_WAIT		BIT(8)
 
 /**
  * struct anon_move_request - what to move where, and on whose behalf

@@ -242,6 +242,12 @@ static inline bool anon_move_holes_allowed(const struct anon_move *am)
 	return am->req->flags & ANON_MOVE_ALLOW_HOLES;
 }
 
+/* Must it end where others would wait? */
+static inline bool anon_move_no_wait(const struct anon_move *am)
+{
+	return unlikely(am->req->flags & ANON_MOVE_NO_WAIT);
+}
+
 /* Is it mremap() that moves? It holds the mmap_lock and both VMAs for writing. */
 static inline bool anon_move_whole_mapping(const struct anon_move *am)
 {
@@ -394,6 +400,7 @@ unsigned int anon_move_take_large(struct anon_move *am, struct anon_move_batch *
 				  unsigned int i, struct folio *folio, struct page *page);
 enum anon_move_stop anon_move_split(struct anon_move *am);
 enum anon_move_stop anon_move_drop_cached(struct anon_move *am);
+enum anon_move_stop anon_move_leave_large(struct anon_move *am, enum anon_move_stop stop);
 bool anon_move_reclaim(struct folio *folio);
 
 /* swap.c */

@@ -192,6 +192,27 @@ enum anon_move_stop anon_move_drop_cached(struct anon_move *am)
 }
 
 /**
+ * anon_move_leave_large() - leave a large folio as it is that ended a batch
+ * @am: the move; gives up the locked folio with a reference in @am->folio
+ * @stop: %ANON_MOVE_LARGE or %ANON_MOVE_CACHED
+ *
+ * For who must not wait: to split it takes a lock that may be long in coming, and to write
+ * it out takes longer.
+ *
+ * Context: VMA locks.
+ * Return: @stop
+ */
+enum anon_move_stop anon_move_leave_large(struct anon_move *am, enum anon_move_stop stop)
+{
+	struct folio *folio = am->folio;
+
+	am->folio = NULL;
+	folio_unlock(folio);
+	folio_put(folio);
+	return stop;
+}
+
+/**
  * anon_move_reclaim() - write a folio out if need be and drop it, as MADV_PAGEOUT does
  * @folio: not mapped, in the swap cache; its reference is dropped
  *

@@ -200,6 +200,8 @@ static __hot_inline enum anon_move_stop step_table(struct anon_move *am,
 	anon_move_count_stop(stop);
 	if (anon_move_whole_mapping(am))
 		return anon_move_apart(am);
+	if (anon_move_no_wait(am))
+		return anon_move_leave_large(am, stop);
 	return stop == ANON_MOVE_LARGE ? anon_move_split(am) : anon_move_drop_cached(am);
 }
 
@@ -293,8 +295,9 @@ static bool stop_waits(enum anon_move_stop stop)
  */
 bool anon_move_patience_left(const struct anon_move *am)
 {
-	return am->tries < ANON_MOVE_MIN_TRIES ||
-	       time_before(jiffies, am->since + ANON_MOVE_PATIENCE);
+	if (likely(am->tries < ANON_MOVE_MIN_TRIES))
+		return true;
+	return !anon_move_no_wait(am) && time_before(jiffies, am->since + ANON_MOVE_PATIENCE);
 }
 
 static enum anon_move_stop stopped(enum anon_move_stop stop)
@@ -350,7 +353,8 @@ static __hot_inline enum anon_move_stop walk_patiently(struct anon_move *am)
 	for (;;) {
 		enum anon_move_stop stop = walk_locked(am);
 
-		if (likely(!stop_waits(stop)) || !anon_move_patience_left(am))
+		if (likely(!stop_waits(stop)) || anon_move_no_wait(am) ||
+		    !anon_move_patience_left(am))
 			return stop;
 		anon_move_count(ANON_MOVE_RETRIES, 1);
 		anon_move_wait(am, stop);

@@ -70,6 +70,15 @@ static int check_vmas(const struct anon_move *am, struct anon_move_request *req)
 	return 0;
 }
 
+/* Who holds it for writing may be long about it. */
+static bool lock_mm(const struct anon_move *am)
+{
+	if (anon_move_no_wait(am))
+		return mmap_read_trylock(am->req->mm);
+	mmap_read_lock(am->req->mm);
+	return true;
+}
+
 static int unmapped(const struct anon_move_request *req)
 {
 	return req->flags & ANON_MOVE_UNMAPPED_EFAULT ? -EFAULT : -ENOENT;
@@ -174,7 +183,8 @@ static noinline int lock_under_mmap_lock(struct anon_move *am)
 {
 	int error;
 
-	mmap_read_lock(am->req->mm);
+	if (!lock_mm(am))
+		return -EAGAIN;
 	error = find_vmas(am);
 	if (!error)
 		error = lock_nested(am);
@@ -204,7 +214,8 @@ static int lock_found(struct anon_move *am)
 {
 	int error;
 
-	mmap_read_lock(am->req->mm);
+	if (!lock_mm(am))
+		return -EAGAIN;
 	error = find_vmas(am);
 	if (error)
 		mmap_read_unlock(am->req->mm);
@@ -252,7 +263,8 @@ int anon_move_check_armed(const struct anon_move_request *req,
  *	    CONFIG_PER_VMA_LOCK the mmap_lock), and after them the caller's
  *	    lock; may sleep.
  * Return: 0, -ENOENT if no VMA is at the start of a range (-EFAULT with
- *	   %ANON_MOVE_UNMAPPED_EFAULT), -ENOMEM, what the caller's check
+ *	   %ANON_MOVE_UNMAPPED_EFAULT), -ENOMEM, -EAGAIN if a writer has the
+ *	   mmap_lock (with %ANON_MOVE_NO_WAIT only), what the caller's check
  *	   returned, or -EINVAL if the VMAs don't hold the whole ranges, aren't
  *	   private writable anonymous memory, or differ in protection, in being
  *	   mlocked or in being droppable.

@@ -155,6 +155,12 @@ enum anon_move_stop anon_move_drop_cached(struct anon_move *am)
 	return world.always ? ANON_MOVE_CACHED : drop_folio(am, ANON_MOVE_DONE);
 }
 
+enum anon_move_stop anon_move_leave_large(struct anon_move *am, enum anon_move_stop stop)
+{
+	assert(am->req->flags & ANON_MOVE_NO_WAIT);
+	return drop_folio(am, stop);
+}
+
 /* Only for who moves a mapping. */
 enum anon_move_stop anon_move_apart(struct anon_move *am)
 {
@@ -394,6 +400,16 @@ TEST_F(stop, O2_is_tried_for_so_long)
 	EXPECT_EQ(-variant->error, anon_move_pages(&self->req));
 	EXPECT_EQ(variant->batches, world.batches);
 	EXPECT_EQ(variant->waits, world.waits);
+	EXPECT_EQ(0, world.folio.refs);
+}
+
+/* Only what is looked at again without a wait is tried more than once. */
+TEST_F(stop, is_not_waited_for_where_told_so)
+{
+	self->req.flags = ANON_MOVE_NO_WAIT;
+	EXPECT_EQ(-variant->error, anon_move_pages(&self->req));
+	EXPECT_EQ(variant->stop == ANON_MOVE_RACED ? TRIED_AT_LEAST : 1, world.batches);
+	EXPECT_EQ(0, world.waits);
 	EXPECT_EQ(0, world.folio.refs);
 }
 
