@@ -9,6 +9,8 @@
 #include <linux/userfaultfd_k.h>
 #include "userfaultfd_move.h"
 
+#define MODES	(UFFDIO_MOVE_MODE_DONTWAKE | UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES)
+
 /**
  * userfaultfd_move_check() - may a descriptor move pages from one VMA to the other?
  * @req: the request, whose owner is its context
@@ -36,22 +38,21 @@ int userfaultfd_move_check(struct anon_move_request *req, const struct vm_area_s
 
 static bool move_valid(const struct userfaultfd_ctx *ctx, const struct uffdio_move *move)
 {
-	const u64 modes = UFFDIO_MOVE_MODE_DONTWAKE | UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES;
-
 	/* Its own mm stays alive for as long as the caller runs. */
-	return ctx->mm == current->mm && !(move->mode & ~modes) &&
+	return ctx->mm == current->mm && !(move->mode & ~MODES) &&
 	       userfaultfd_move_ranges_valid(ctx->mm, move->dst, move->src, move->len);
 }
 
 /* Inline, so that what was fetched stays in registers. */
 static __always_inline ssize_t move_range(struct userfaultfd_ctx *ctx,
-					  const struct uffdio_move *move)
+					  const struct uffdio_move *move, unsigned long flags)
 {
 	struct anon_move_request req = {
 		.mm = ctx->mm,
 		.dst = move->dst,
 		.src = move->src,
 		.len = move->len,
+		.flags = flags,
 		.key = ctx->move_key,
 		.lock = &ctx->map_changing_lock,
 		.check = userfaultfd_move_check,
@@ -122,7 +123,7 @@ int userfaultfd_anon_move(struct userfaultfd_ctx *ctx, unsigned long arg)
 	else if (unlikely(!move_valid(ctx, &move)))
 		moved = -EINVAL;
 	else
-		moved = move_range(ctx, &move);
+		moved = move_range(ctx, &move, 0);
 
 	if (moved > 0 && may_wait(ctx, &move))
 		userfaultfd_wake_moved(ctx, move.dst, moved);
@@ -131,4 +132,67 @@ int userfaultfd_anon_move(struct userfaultfd_ctx *ctx, unsigned long arg)
 	if (moved < 0)
 		return moved;
 	return moved == move.len ? 0 : -EAGAIN;
+}
+
+/* What lies behind the bytes that have moved before. */
+static ssize_t move_rest(struct userfaultfd_ctx *ctx, const struct uffdio_move *whole,
+			 const struct userfaultfd_move_progress *progress)
+{
+	struct uffdio_move rest = *whole;
+	ssize_t moved;
+
+	if (atomic_read(&ctx->mmap_changing))
+		return -EAGAIN;
+	/* What was read anew may have changed. */
+	if (ctx->mm != current->mm || whole->mode & ~MODES || whole->len <= progress->moved ||
+	    !userfaultfd_move_ranges_valid(ctx->mm, whole->dst, whole->src, whole->len))
+		return -EINVAL;
+	rest.dst += progress->moved;
+	rest.src += progress->moved;
+	rest.len -= progress->moved;
+	moved = move_range(ctx, &rest, progress->no_wait ? ANON_MOVE_NO_WAIT : 0);
+	if (moved > 0 && may_wait(ctx, &rest))
+		userfaultfd_wake_moved(ctx, rest.dst, moved);
+	return moved;
+}
+
+/* Nobody knows why a part of it has not moved: a worker will see. */
+static bool may_pass(ssize_t moved)
+{
+	return moved > 0 || moved == -EAGAIN || moved == -EBUSY || moved == -ENOMEM;
+}
+
+/**
+ * userfaultfd_move_on() - UFFDIO_MOVE, or what is left of it
+ * @ctx: the userfaultfd context of the descriptor
+ * @uarg: the argument of the ioctl
+ * @progress: how far it has come, all 0 at first
+ *
+ * With @progress->no_wait and @progress->again set, what is returned is not the end of it:
+ * without the first it is to be called once more, with the same @progress.
+ *
+ * Return: as userfaultfd_anon_move().
+ */
+int userfaultfd_move_on(struct userfaultfd_ctx *ctx, struct uffdio_move __user *uarg,
+			struct userfaultfd_move_progress *progress)
+{
+	struct uffdio_move move;
+	ssize_t moved;
+
+	/* Not by what is there for the ioctl alone, and so is a part of it. */
+	if (copy_from_user(&move, uarg, offsetof(struct uffdio_move, move)))
+		return -EFAULT;
+	progress->again = progress->no_wait && move.len > USERFAULTFD_MOVE_INLINE;
+	if (progress->again)
+		return -EAGAIN;
+	moved = move_rest(ctx, &move, progress);
+	if (progress->moved)
+		moved = progress->moved + max(moved, 0);
+	if (put_user(moved, &uarg->move))
+		return -EFAULT;
+	if (moved == move.len)
+		return 0;
+	progress->again = progress->no_wait && may_pass(moved);
+	progress->moved = max(moved, 0);
+	return moved < 0 ? moved : -EAGAIN;
 }

@@ -17,6 +17,8 @@
 struct movev {
 	struct userfaultfd_ctx *ctx;
 	struct uffdio_movev __user *uarg;
+	struct userfaultfd_move_progress *progress;
+	unsigned long budget;	/* bytes that may still be tried, without a wait */
 	struct uffdio_movev arg;
 	struct uffdio_movev_range ranges[RANGES_MAX];
 };
@@ -115,6 +117,20 @@ static unsigned long flags_of(u64 mode)
 	return mode >> 33;
 }
 
+static unsigned int within_budget(struct movev *m, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		u64 cost = max(m->ranges[i].len, PAGE_SIZE);
+
+		if (cost > m->budget)
+			break;
+		m->budget -= cost;
+	}
+	return i;
+}
+
 /* Returns how many of the first @n ranges were dealt with. */
 static unsigned int move_ranges(struct movev *m, unsigned int n)
 {
@@ -127,6 +143,13 @@ static unsigned int move_ranges(struct movev *m, unsigned int n)
 		.owner = m->ctx,
 	};
 
+	if (unlikely(m->progress->no_wait)) {
+		/* A range that a worker is to go on with must not be overtaken by those behind it. */
+		req.flags = (req.flags & ~ANON_MOVE_GO_ON) | ANON_MOVE_NO_WAIT;
+		n = within_budget(m, n);
+		if (!n)
+			return 0;
+	}
 	if (unlikely(m->ranges[0].stop)) {
 		m->ranges[0].moved = 0;
 		return 1;
@@ -134,6 +157,27 @@ static unsigned int move_ranges(struct movev *m, unsigned int n)
 	if (req.flags & (ANON_MOVE_PROTECT | ANON_MOVE_ARM))
 		req.check = check_armed;
 	return anon_move_ranges(&req, m->ranges, n);
+}
+
+/* A part of the first one has moved before. */
+static unsigned int move_rest(struct movev *m, unsigned int n)
+{
+	struct uffdio_movev_range *range = &m->ranges[0];
+	const unsigned long before = m->progress->moved;
+
+	m->progress->moved = 0;
+	/* What was read anew may have changed. */
+	if (range->len <= before)
+		range->stop = UFFDIO_MOVEV_INVALID;
+	range->dst += before;
+	range->src += before;
+	range->len -= before;
+	range->copied = m->progress->copied;
+	n = move_ranges(m, n);
+	range->dst -= before;
+	if (n)
+		range->moved += before;
+	return n;
 }
 
 /* Where a fault ends in a signal nobody waits for the page. */
@@ -174,27 +218,51 @@ fault:
 	return -EFAULT;
 }
 
+/* Is what comes behind the last @n ranges for a worker, or the last of them for what passes? */
+static bool leave_to_worker(struct movev *m, unsigned int n)
+{
+	struct userfaultfd_move_progress *progress = m->progress;
+
+	if (likely(!progress->no_wait))
+		return false;
+	progress->done = m->arg.done;
+	if (n) {
+		const struct uffdio_movev_range *last = &m->ranges[n - 1];
+
+		if (!last->stop || last->stop % 2)
+			return false;
+		progress->done--;
+		progress->moved = last->moved;
+		progress->copied = last->copied;
+	}
+	progress->again = true;
+	return true;
+}
+
 /* All ranges, or until one stops. Returns as the call does. */
 static int move_all(struct movev *m)
 {
 	const bool go_on = m->arg.mode & UFFDIO_MOVEV_MODE_GO_ON;
-	int result = 0, error, n;
+	struct userfaultfd_move_progress *progress = m->progress;
+	int error, n;
 
 	do {
 		cond_resched();
 		n = fetch_ranges(m, m->arg.done);
 		if (n < 0)
 			return n;
-		n = move_ranges(m, n);
-		if (unlikely(!n))
+		n = unlikely(progress->moved) ? move_rest(m, n) : move_ranges(m, n);
+		if (unlikely(!n && !progress->no_wait))
 			return -EINTR;
 		wake(m, n);
 		error = store_ranges(m, n);
 		if (error == -EFAULT)
 			return error;
-		result = error ?: result;
+		if (leave_to_worker(m, n))
+			return -EAGAIN;
+		progress->result = error ?: progress->result;
 	} while (m->arg.done < m->arg.count && (go_on || !error));
-	return result;
+	return progress->result;
 }
 
 /* A mapping is registered for writes or for accesses, not for both. */
@@ -244,8 +312,9 @@ static int fetch_arg(struct movev *m)
 		return error;
 	/* What was read twice may have changed; the size that counts is the first one. */
 	if (arg->range_size < sizeof(struct uffdio_movev_range) || arg->range_size > PAGE_SIZE ||
-	    arg->range_size % sizeof(u64) || arg->ranges % sizeof(u64) || !arg->count ||
-	    !mode_valid(arg->mode) || m->ctx->mm != current->mm)
+	    arg->range_size % sizeof(u64) || arg->ranges % sizeof(u64) ||
+	    arg->count <= m->progress->done || !mode_valid(arg->mode) ||
+	    m->ctx->mm != current->mm)
 		return -EINVAL;
 	if (arg->ranges > ULONG_MAX || check_mul_overflow(arg->count, arg->range_size, &bytes))
 		return -EFAULT;
@@ -267,15 +336,37 @@ static int fetch_arg(struct movev *m)
  */
 int userfaultfd_anon_movev(struct userfaultfd_ctx *ctx, unsigned long arg)
 {
+	struct userfaultfd_move_progress progress = { };
+
+	return userfaultfd_movev_on(ctx, (struct uffdio_movev __user *)arg, &progress);
+}
+
+/**
+ * userfaultfd_movev_on() - UFFDIO_MOVEV, or what is left of it
+ * @ctx: the userfaultfd context of the descriptor
+ * @uarg: the argument of the ioctl
+ * @progress: how far it has come, all 0 at first
+ *
+ * With @progress->no_wait and @progress->again set, what is returned is not the end of it:
+ * without the first it is to be called once more, with the same @progress. The outputs of
+ * the ranges that were dealt with are as if it were the end.
+ *
+ * Return: as userfaultfd_anon_movev().
+ */
+int userfaultfd_movev_on(struct userfaultfd_ctx *ctx, struct uffdio_movev __user *uarg,
+			 struct userfaultfd_move_progress *progress)
+{
 	struct movev m __uninitialized; /* most of it is never used */
 	int result;
 
 	m.ctx = ctx;
-	m.uarg = (struct uffdio_movev __user *)arg;
+	m.uarg = uarg;
+	m.progress = progress;
+	m.budget = USERFAULTFD_MOVE_INLINE;
 	result = fetch_arg(&m);
 	if (result)
 		return result;
-	m.arg.done = 0;
+	m.arg.done = progress->done;
 	result = move_all(&m);
 	/* Else it is there already. */
 	if (unlikely(result && result != -EAGAIN) && put_user(m.arg.done, &m.uarg->done))

@@ -13,6 +13,7 @@
 #include <uapi/linux/anon_move.h>
 
 struct anon_move_request;
+struct io_uring_cmd;
 struct mm_struct;
 struct rw_semaphore;
 struct userfaultfd_ctx;
@@ -169,11 +170,20 @@ static inline unsigned long anon_move_relocate(struct vm_area_struct *src_vma,
 }
 #endif
 
+#ifdef CONFIG_ANON_MOVE_URING
+#define ANON_MOVE_URING_FEATURES	UFFD_FEATURE_MOVE_URING
+
+int userfaultfd_anon_uring(struct io_uring_cmd *cmd, unsigned int issue_flags);
+#else
+#define ANON_MOVE_URING_FEATURES	0
+#define userfaultfd_anon_uring		NULL
+#endif
+
 /* Bits of features that no base has. */
 #ifdef CONFIG_ANON_MOVE_UFFD
 #define ANON_MOVE_FEATURES	(UFFD_FEATURE_MOVEV | UFFD_FEATURE_ANON_MOVE | \
 				 UFFD_FEATURE_MOVEV_COPY | UFFD_FEATURE_MOVEV_ARM | \
-				 UFFD_FEATURE_MOVEV_SPAN)
+				 UFFD_FEATURE_MOVEV_SPAN | ANON_MOVE_URING_FEATURES)
 
 int userfaultfd_anon_movev(struct userfaultfd_ctx *ctx, unsigned long arg);
 #else

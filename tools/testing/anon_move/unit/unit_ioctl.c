@@ -4,6 +4,8 @@
  */
 
 #include "kselftest_harness.h"
+
+#define PMD_SIZE	BIT(21)
 #include "../../../../fs/userfaultfd_move.c"
 
 #define TASK_SIZE	BIT(47)
@@ -232,6 +234,89 @@ TEST_F(ioctl, ranges_are_aligned_and_of_user_space)
 		self->move->src = c->start;
 		EXPECT_EQ(c->valid, move_valid(&self->ctx, self->move));
 	}
+}
+
+/* By io_uring: what the submitter does, and the worker after him. */
+#define SUBMIT(progress) ({ (progress)->no_wait = true; MOVE_ON(progress); })
+#define WORK(progress) ({ (progress)->no_wait = false; MOVE_ON(progress); })
+#define MOVE_ON(progress) userfaultfd_move_on(&self->ctx, self->move, progress)
+
+TEST_F(ioctl, submitter_ends_what_needs_no_wait)
+{
+	const ssize_t finals[] = { -ENOENT, -EEXIST, -EFAULT, -EINVAL, -EINTR };
+	struct userfaultfd_move_progress progress = { };
+
+	EXPECT_EQ(0, SUBMIT(&progress));
+	EXPECT_FALSE(progress.again);
+	EXPECT_EQ(ANON_MOVE_NO_WAIT, asked.flags);
+	EXPECT_EQ(LEN, self->move->move);
+	for (size_t i = 0; i < ARRAY_SIZE(finals); i++) {
+		answer = finals[i];
+		EXPECT_EQ(finals[i], SUBMIT(&progress));
+		EXPECT_FALSE(progress.again);
+		EXPECT_EQ(finals[i], self->move->move);
+	}
+}
+
+TEST_F(ioctl, worker_goes_on_where_the_submitter_ended)
+{
+	struct userfaultfd_move_progress progress = { };
+
+	answer = 3 * PAGE_SIZE;
+	EXPECT_EQ(-EAGAIN, SUBMIT(&progress));
+	EXPECT_TRUE(progress.again);
+	EXPECT_EQ(3 * PAGE_SIZE, self->move->move);
+	EXPECT_EQ(3 * PAGE_SIZE, woken_len);
+	answer = LEN - 3 * PAGE_SIZE;
+	EXPECT_EQ(0, WORK(&progress));
+	EXPECT_FALSE(progress.again);
+	EXPECT_EQ(0, asked.flags);
+	EXPECT_EQ(DST + 3 * PAGE_SIZE, asked.dst);
+	EXPECT_EQ(SRC + 3 * PAGE_SIZE, asked.src);
+	EXPECT_EQ(answer, asked.len);
+	EXPECT_EQ(DST + 3 * PAGE_SIZE, woken_start);
+	EXPECT_EQ(answer, woken_len);
+	EXPECT_EQ(LEN, self->move->move);
+}
+
+TEST_F(ioctl, what_the_submitter_has_moved_counts)
+{
+	struct userfaultfd_move_progress progress = { .moved = 3 * PAGE_SIZE };
+
+	answer = -EEXIST;
+	EXPECT_EQ(-EAGAIN, WORK(&progress));
+	EXPECT_FALSE(progress.again);
+	EXPECT_EQ(3 * PAGE_SIZE, self->move->move);
+	EXPECT_EQ(0, woken_len);
+}
+
+TEST_F(ioctl, less_than_has_moved_is_invalid)
+{
+	struct userfaultfd_move_progress progress = { .moved = LEN + PAGE_SIZE };
+
+	EXPECT_EQ(-EAGAIN, WORK(&progress));
+	EXPECT_EQ(LEN + PAGE_SIZE, self->move->move);
+	EXPECT_EQ(0, calls);
+}
+
+TEST_F(ioctl, what_may_pass_or_is_long_is_for_the_worker)
+{
+	const ssize_t passing[] = { -EAGAIN, -EBUSY, -ENOMEM };
+	struct userfaultfd_move_progress progress = { };
+
+	for (size_t i = 0; i < ARRAY_SIZE(passing); i++) {
+		answer = passing[i];
+		EXPECT_EQ(passing[i], SUBMIT(&progress));
+		EXPECT_TRUE(progress.again);
+		EXPECT_EQ(0, progress.moved);
+		EXPECT_EQ(passing[i], WORK(&progress));
+		EXPECT_FALSE(progress.again);
+	}
+	calls = 0;
+	self->move->len = PMD_SIZE + PAGE_SIZE;
+	EXPECT_EQ(-EAGAIN, SUBMIT(&progress));
+	EXPECT_TRUE(progress.again);
+	EXPECT_EQ(0, calls);
 }
 
 TEST_F(ioctl, V5_V6_checks)
