@@ -155,6 +155,8 @@ END {
 	if (nr_vectors) {
 		print "Short ranges in one call; instructions a page, flushes a call. same: 64 single pages in two page"
 		print "tables; apart: each in tables of its own; runs: 8 of 8 pages; one: a call for a single page."
+		print "uring: 32 threads fault; a fault and 32 faults, read and resolved one by one, or those that there"
+		print "are by one io_uring_enter() with UFFDIO_MOVEV; all that the CPU does for it, the faults included."
 		print ""
 		vectors()
 		print ""

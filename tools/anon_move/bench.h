@@ -93,6 +93,9 @@ void bench_sparse(void);
 /* vectors.c */
 void bench_vectors(void);
 
+/* faults.c */
+void bench_faults(void);
+
 /* concurrent.c */
 void bench_parallel(void);
 void bench_writer(void);

@@ -140,10 +140,11 @@ static void bench_shape(const struct shape *shape)
 }
 
 /**
- * bench_vectors() - ranges of one page and of few, in the same page tables and in others
+ * bench_vectors() - ranges of one page and of few, in the same page tables and in others, and faults
  */
 void bench_vectors(void)
 {
 	for (size_t i = 0; i < sizeof(shapes) / sizeof(*shapes); i++)
 		bench_shape(&shapes[i]);
+	bench_faults();
 }
