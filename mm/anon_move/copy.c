@@ -200,7 +200,8 @@ static void read_in(const struct anon_move *am)
  * Context: no mmap_lock, no VMA lock; may sleep.
  * Return: %ANON_MOVE_DONE, with or without progress, if the next page is not to be
  *	   copied, or it is worth trying again; or why it can't be: %ANON_MOVE_NOMEM,
- *	   %ANON_MOVE_MARKER if it can't be read, %ANON_MOVE_EXISTS, %ANON_MOVE_VMA, or
+ *	   %ANON_MOVE_MARKER if it can't be read, %ANON_MOVE_EXISTS, %ANON_MOVE_VMA,
+ *	   %ANON_MOVE_LOCKED if it is to be read in (%ANON_MOVE_NO_WAIT only), or
  *	   what the walk will come to as well.
  */
 enum anon_move_stop anon_move_copy(struct anon_move *am)
@@ -217,6 +218,8 @@ enum anon_move_stop anon_move_copy(struct anon_move *am)
 		folio_put(c.folio);
 	if (!c.swapped)
 		return stop == ANON_MOVE_RACED ? ANON_MOVE_DONE : stop;
+	if (anon_move_no_wait(am))
+		return ANON_MOVE_LOCKED;
 	read_in(am);
 	return ANON_MOVE_DONE;
 }
