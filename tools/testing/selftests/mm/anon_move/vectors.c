@@ -6,7 +6,6 @@
 #include <stdint.h>
 #include <sys/ioctl.h>
 
-#include "../../kselftest.h"
 #include "anon_move_test.h"
 #include "vector_errno.h"
 
