@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Delivery: who gets to know of a fault on the heap. The faulting thread itself,
- * by a signal; a thread that polls the userfaultfd and reads one fault at a time;
+ * by a signal; a thread that polls the userfaultfd and reads the faults there are;
  * or one that has several reads in flight and takes what there is in batches.
  * Nobody, where the mutators are stopped until all is done.
  */
@@ -24,9 +24,10 @@
 #include "meters.h"
 #include "options.h"
 
-#define READS		16U	/* in flight */
+#define READS		16U	/* messages at a time */
 #define STOP		READS	/* what the read of the stop event is called */
 
+static struct uffd_msg messages[READS];
 static pthread_t thread;
 static int stop_event = -1;
 
@@ -37,6 +38,17 @@ static void resolve_and_wake(uint64_t addr)
 		uffd_wake(uffd, (void *)(addr & -PAGE), PAGE);
 }
 
+static void resolve_faults(const uint64_t *addrs, size_t nr)
+{
+	size_t i;
+
+	if (nr > 1)
+		prepare_faults(addrs, nr);
+	/* What others had claimed, and pages with nothing in them, one by one. */
+	for (i = 0; i < nr; i++)
+		resolve_and_wake(addrs[i]);
+}
+
 static uint64_t faulting_address(const struct uffd_msg *msg)
 {
 	if (msg->event != UFFD_EVENT_PAGEFAULT)
@@ -44,18 +56,20 @@ static uint64_t faulting_address(const struct uffd_msg *msg)
 	return msg->arg.pagefault.address;
 }
 
-static void read_fault(void)
+static void read_faults(void)
 {
-	uint64_t cpu = thread_ns();
-	struct uffd_msg msg;
-	ssize_t got = read(uffd, &msg, sizeof(msg));
+	uint64_t cpu = thread_ns(), addrs[READS];
+	ssize_t got = read(uffd, messages, sizeof(messages));
+	size_t nr = got / sizeof(*messages), i;
 
 	/* Resolved meanwhile, so it is not there any more. */
 	if (got < 0 && errno == EAGAIN)
 		return;
-	if (got != sizeof(msg))
+	if (got <= 0 || got % sizeof(*messages))
 		fail("read of the userfaultfd: %s", strerror(errno));
-	resolve_and_wake(faulting_address(&msg));
+	for (i = 0; i < nr; i++)
+		addrs[i] = faulting_address(&messages[i]);
+	resolve_faults(addrs, nr);
 	meters_work(WORK_FAULTS, thread_ns() - cpu);
 }
 
@@ -66,13 +80,12 @@ static void *poll_and_read(void *unused)
 	};
 	struct worker w;
 
-	worker_init(&w, 1);
+	worker_init(&w, READS);
 	while (poll(fds, 2, -1) > 0 && !fds[1].revents)
-		read_fault();
+		read_faults();
 	return unused;
 }
 
-static struct uffd_msg messages[READS];
 static uint64_t stop_value;
 
 static void queue_read(struct io_uring *ring, unsigned int nr)
@@ -86,16 +99,6 @@ static void queue_read(struct io_uring *ring, unsigned int nr)
 	else
 		io_uring_prep_read(sqe, uffd, &messages[nr], sizeof(messages[nr]), 0);
 	io_uring_sqe_set_data64(sqe, nr);
-}
-
-static void resolve_batch(const uint64_t *addrs, size_t nr)
-{
-	size_t i;
-
-	prepare_faults(addrs, nr);
-	/* What others had claimed, and pages with nothing in them, one by one. */
-	for (i = 0; i < nr; i++)
-		resolve_and_wake(addrs[i]);
 }
 
 /* Returns false when it is time to end. */
@@ -119,7 +122,7 @@ static bool reap(struct io_uring *ring)
 		queue_read(ring, who);
 	}
 	io_uring_cq_advance(ring, got);
-	resolve_batch(addrs, nr);
+	resolve_faults(addrs, nr);
 	meters_work(WORK_FAULTS, thread_ns() - cpu);
 	return go_on;
 }
