@@ -5,8 +5,8 @@
 directory = ARG1
 unit = ARG2
 set datafile separator ","
-colours = "#4477aa #66ccee #228833 #ccbb44 #ee6677 #aa3377 #bbbbbb"
-colour(n) = word(colours, 1 + (n - 1) % 7)
+colours = "#4477aa #66ccee #332288 #228833 #ccbb44 #ee6677 #aa3377 #bbbbbb"
+colour(n) = word(colours, 1 + (n - 1) % 8)
 
 set terminal svg size 900,460 font "sans-serif,13" background "white" noenhanced name "stalls"
 set output directory . "/stalls.svg"
@@ -29,7 +29,7 @@ plot for [n = 2 : runs + 1] stalls using (at($1)):(column(n) / 1e6) with linespo
 
 reset
 set datafile separator ","
-set terminal svg size 1000,460 font "sans-serif,13" background "white" noenhanced name "work"
+set terminal svg size 1100,460 font "sans-serif,13" background "white" noenhanced name "work"
 set output directory . "/work.svg"
 set title "Where the CPU time of a compaction goes"
 set ylabel unit

@@ -95,145 +95,6 @@ static void relax(unsigned int tries)
 		fail("a page is never produced");
 }
 
-/* This was the last that somebody wanted of it. */
-static void used_up(size_t page)
-{
-	if (__atomic_sub_fetch(&plan.pending[page], 1, __ATOMIC_ACQ_REL) == 0)
-		pool_put(page);
-}
-
-#define REGION_GRAINS	(REGION_PAGES * PAGE_GRAINS)
-
-/* Where objects come from after those of the region that ends before @end. */
-static size_t next_region(size_t end)
-{
-	return heap.regions[end / REGION_GRAINS - 1].next * REGION_GRAINS;
-}
-
-/* The first live grain after @last, in the order in which objects slide. */
-static size_t next_live(size_t last)
-{
-	size_t grain = last + 1;
-	uint64_t word;
-
-	for (;;) {
-		if (grain % REGION_GRAINS == 0)
-			grain = next_region(grain);
-		word = heap.live[grain / WORD_BITS] >> grain % WORD_BITS;
-		if (word)
-			return grain + __builtin_ctzll(word);
-		grain = (grain / WORD_BITS + 1) * WORD_BITS;
-	}
-}
-
-/* Live grains from @grain on, at most to the end of the page. */
-static size_t live_run(size_t grain)
-{
-	size_t left = PAGE_GRAINS - grain % PAGE_GRAINS, run = 0;
-	uint64_t dead;
-
-	while (run < left) {
-		dead = ~heap.live[grain / WORD_BITS] >> grain % WORD_BITS;
-		if (dead)
-			return run + __builtin_ctzll(dead) < left ?
-			       run + __builtin_ctzll(dead) : left;
-		run += WORD_BITS - grain % WORD_BITS;
-		grain += WORD_BITS - grain % WORD_BITS;
-	}
-	return left;
-}
-
-/* The address inside a page where the collector finds a grain. */
-static char *grain_source(size_t grain)
-{
-	return backend->from(grain / PAGE_GRAINS) + grain % PAGE_GRAINS * GRAIN;
-}
-
-static void slide_into(char *buffer, size_t page)
-{
-	size_t grain = plan.first[page], left = plan.fill[page], next, n;
-
-	for (; left; grain = next) {
-		n = live_run(grain);
-		if (n > left)
-			n = left;
-		memcpy(buffer, grain_source(grain), n * GRAIN);
-		buffer += n * GRAIN;
-		left -= n;
-		next = left ? next_live(grain + n - 1) : grain;
-		if (!left || next / PAGE_GRAINS != grain / PAGE_GRAINS)
-			used_up(grain / PAGE_GRAINS);
-	}
-}
-
-static void update_slots(uint64_t *slots, size_t nr)
-{
-	uint64_t ref, new;
-
-	for (; nr; slots++, nr--) {
-		ref = *slots;
-		if (!ref)
-			continue;
-		new = new_address(ref);
-		/* A page that needs no change stays clean, and shared if it was. */
-		if (new != ref)
-			*slots = new;
-	}
-}
-
-/* Headers tell how many references there are, but for the object that began before. */
-static void update_references(char *buffer, size_t page)
-{
-	const uint64_t *starts = heap.start + page * PAGE_WORDS;
-	size_t i, at, slots, most = heap.lead_refs[page];
-	struct object *o;
-	uint64_t word;
-
-	update_slots((uint64_t *)buffer, most < PAGE / sizeof(uint64_t) ?
-		     most : PAGE / sizeof(uint64_t));
-	for (i = 0; i < PAGE_WORDS; i++) {
-		for (word = starts[i]; word; word &= word - 1) {
-			at = (i * WORD_BITS + __builtin_ctzll(word)) * GRAIN;
-			o = (struct object *)(buffer + at);
-			most = (PAGE - at - sizeof(*o)) / sizeof(uint64_t);
-			slots = o->nr_refs;
-			update_slots(o->refs, slots < most ? slots : most);
-		}
-	}
-}
-
-/* Leaves where a file is behind the heap: their pages can't change places. */
-static char *bring_whole(struct worker *w, size_t page)
-{
-	char *from = backend->from(plan.first[page]), *to;
-
-	if (!backend->fixed)
-		return from;
-	to = backend->stage(w, page);
-	if (to != from)
-		memcpy(to, from, PAGE);
-	return to;
-}
-
-/* The page is claimed; when it is ready, others may publish it as well. */
-static void prepare(struct worker *w, size_t page)
-{
-	char *source;
-
-	if (plan.how[page] == HOW_WHOLE) {
-		source = bring_whole(w, page);
-	} else if (plan.how[page] == HOW_DENSE) {
-		source = backend->from(page);
-		update_references(source, page);
-	} else {
-		source = backend->stage(w, page);
-		slide_into(source, page);
-		update_references(source, page);
-	}
-	page_sources[page] = source;
-	store(&page_states[page], PAGE_READY);
-}
-
 /* Nothing is in it, so what it is made of does not matter. */
 static void publish_fresh(size_t page)
 {
@@ -269,6 +130,82 @@ static bool produce_raw(struct worker *w, size_t page)
 	return publish_ready(page);
 }
 
+/* Pages side by side, from pages side by side: one call. */
+static size_t run_length(const uint32_t *pages, size_t nr)
+{
+	size_t n = 1;
+
+	while (n < nr && pages[n] == pages[0] + n &&
+	       page_sources[pages[n]] == page_sources[pages[0]] + n * PAGE)
+		n++;
+	return n;
+}
+
+static void publish_runs(const struct worker *w)
+{
+	size_t i, n;
+
+	for (i = 0; i < w->nr_batch; i += n) {
+		if (backend->exclusive) {
+			publish_ready(w->batch[i]);
+			n = 1;
+			continue;
+		}
+		n = run_length(w->batch + i, w->nr_batch - i);
+		backend->publish(w->batch[i], page_sources[w->batch[i]], n);
+		add(&events[EV_BATCHES], 1);
+	}
+}
+
+static void publish_batch(struct worker *w)
+{
+	if (backend->publish_many)
+		backend->publish_many(w->batch, w->nr_batch);
+	else
+		publish_runs(w);
+	w->nr_batch = 0;
+	w->used = 0;
+}
+
+/* Returns whether the page has been claimed here, and is ready and in the batch now. */
+static bool prepare_raw(struct worker *w, size_t page)
+{
+	if (plan.how[page] == HOW_FRESH || !claim(page, PAGE_RAW, PAGE_CLAIMED))
+		return false;
+	prepare(w, page);
+	w->batch[w->nr_batch++] = page;
+	return true;
+}
+
+static void add_ready(struct worker *w, size_t page)
+{
+	size_t i;
+
+	if (load(&page_states[page]) != PAGE_READY)
+		return;
+	for (i = 0; i < w->nr_batch; i++)
+		if (w->batch[i] == page)
+			return;
+	w->batch[w->nr_batch++] = page;
+}
+
+/* Where many pages cost one call and one flush, a fault brings those around it along. */
+static void prepare_around(struct worker *w, size_t page)
+{
+	const size_t end = page - page % backend->around + backend->around;
+
+	for (page = end - backend->around; page < end; page++)
+		if (plan.how[page] != HOW_FRESH && !prepare_raw(w, page))
+			add_ready(w, page);
+}
+
+static bool produce_around(struct worker *w, size_t page)
+{
+	prepare_around(w, page);
+	publish_batch(w);
+	return load(&page_states[page]) == PAGE_MAPPED;
+}
+
 /*
  * Counted before looking, so that compact_end() waits for whoever has seen the old
  * phase: a page that is ready can be published by another thread, and the cycle
@@ -293,7 +230,10 @@ static bool produce(size_t page)
 
 	if (produce_begin()) {
 		state = load(&page_states[page]);
-		if (state == PAGE_RAW)
+		if (backend->around && plan.how[page] != HOW_FRESH &&
+		    (state == PAGE_RAW || state == PAGE_READY))
+			published = produce_around(worker, page);
+		else if (state == PAGE_RAW)
 			published = produce_raw(worker, page);
 		else if (state == PAGE_READY)
 			published = publish_ready(page);
@@ -325,35 +265,6 @@ bool resolve_fault(uint64_t addr)
 	return false;
 }
 
-/* Pages side by side, from pages side by side: one call. */
-static size_t run_length(const uint32_t *pages, size_t nr)
-{
-	size_t n = 1;
-
-	while (n < nr && pages[n] == pages[0] + n &&
-	       page_sources[pages[n]] == page_sources[pages[0]] + n * PAGE)
-		n++;
-	return n;
-}
-
-static void publish_batch(struct worker *w)
-{
-	size_t i, n;
-
-	for (i = 0; i < w->nr_batch; i += n) {
-		if (backend->exclusive) {
-			publish_ready(w->batch[i]);
-			n = 1;
-			continue;
-		}
-		n = run_length(w->batch + i, w->nr_batch - i);
-		backend->publish(w->batch[i], page_sources[w->batch[i]], n);
-		add(&events[EV_BATCHES], 1);
-	}
-	w->nr_batch = 0;
-	w->used = 0;
-}
-
 /**
  * prepare_faults() - see to it that several pages are there, with few calls
  * @addrs: an address in each
@@ -362,15 +273,13 @@ static void publish_batch(struct worker *w)
 void prepare_faults(const uint64_t *addrs, size_t nr)
 {
 	bool compacting = produce_begin();
-	size_t i, page;
+	size_t i;
 
-	for (i = 0; compacting && i < nr; i++) {
-		page = page_of(addrs[i]);
-		if (plan.how[page] == HOW_FRESH || !claim(page, PAGE_RAW, PAGE_CLAIMED))
-			continue;
-		prepare(worker, page);
-		worker->batch[worker->nr_batch++] = page;
-	}
+	for (i = 0; compacting && i < nr; i++)
+		if (backend->around)
+			prepare_around(worker, page_of(addrs[i]));
+		else
+			prepare_raw(worker, page_of(addrs[i]));
 	publish_batch(worker);
 	produce_end();
 }
@@ -380,12 +289,8 @@ static void compact_chunk(struct worker *w, size_t page)
 	size_t end = page + CHUNK < heap.pages ? page + CHUNK : heap.pages;
 	uint64_t ns = thread_ns(), prepared;
 
-	for (; page < end; page++) {
-		if (plan.how[page] == HOW_FRESH || !claim(page, PAGE_RAW, PAGE_CLAIMED))
-			continue;
-		prepare(w, page);
-		w->batch[w->nr_batch++] = page;
-	}
+	for (; page < end; page++)
+		prepare_raw(w, page);
 	prepared = thread_ns();
 	publish_batch(w);
 	meters_work(WORK_PREPARE, prepared - ns);

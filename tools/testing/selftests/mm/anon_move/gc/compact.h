@@ -8,6 +8,7 @@
 #include "gc.h"
 
 #define BATCH		512UL		/* pages a GC thread publishes at once, at most */
+#define AROUND_MAX	16U		/* pages that a fault brings, at most */
 
 /**
  * struct worker - a thread that produces pages
@@ -34,6 +35,10 @@ enum phase { PHASE_IDLE, PHASE_COMPACT, PHASE_DROP };
 extern enum phase phase;
 extern uint64_t produced_pages;
 
+/* prepare.c */
+void prepare(struct worker *w, size_t page);
+
+/* compact.c */
 void compact_tables(void);
 void worker_init(struct worker *w, size_t pages);
 void compact_reset(void);

@@ -80,7 +80,7 @@ static void *poll_and_read(void *unused)
 	};
 	struct worker w;
 
-	worker_init(&w, READS);
+	worker_init(&w, READS * AROUND_MAX);
 	while (poll(fds, 2, -1) > 0 && !fds[1].revents)
 		read_faults();
 	return unused;
@@ -136,7 +136,7 @@ static void *read_by_uring(void *unused)
 
 	if (err)
 		cannot("no io_uring: %s", strerror(-err));
-	worker_init(&w, READS);
+	worker_init(&w, READS * AROUND_MAX);
 	for (i = 0; i <= READS; i++)
 		queue_read(&ring, i);
 	while (io_uring_submit_and_wait(&ring, 1) >= 0 && reap(&ring))

@@ -210,7 +210,7 @@ static void *mutate(void *arg)
 	struct mutator *m = arg;
 	struct worker w;
 
-	worker_init(&w, 1);
+	worker_init(&w, AROUND_MAX);
 	safepoint_join();
 	while (!load_relaxed(&end)) {
 		step(m);

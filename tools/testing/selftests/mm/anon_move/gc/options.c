@@ -18,9 +18,9 @@ static const char usage[] =
 "Collects garbage in a heap while its mutators run, checks every byte after each\n"
 "cycle, and tells what it cost.\n"
 "\n"
-"  --backend LIST       how pages get to their places: move, onlypages, copy,\n"
-"                       continue, sigsegv, mremap, or all of these (move); or relocate,\n"
-"                       as mremap but with MREMAP_RELOCATE_ANON\n"
+"  --backend LIST       how pages get to their places: move, vector, onlypages,\n"
+"                       copy, continue, sigsegv, mremap, or all of these (move); or\n"
+"                       relocate, as mremap but with MREMAP_RELOCATE_ANON\n"
 "  --delivery NAME      how faults come: thread, sigbus, uring; or stopped: none do, as\n"
 "                       mutators wait until all pages are there, for onlypages and\n"
 "                       mremap (sigbus); backend sigsegv has its own, and relocate is\n"
@@ -55,8 +55,8 @@ const char *const delivery_names[DELIVERIES] = {
 };
 
 static const struct backend *const backends[] = {
-	&backend_move, &backend_onlypages, &backend_copy, &backend_continue, &backend_sigsegv,
-	&backend_mremap, &backend_relocate,
+	&backend_move, &backend_vector, &backend_onlypages, &backend_copy, &backend_continue,
+	&backend_sigsegv, &backend_mremap, &backend_relocate,
 };
 
 #define BACKENDS	(sizeof(backends) / sizeof(*backends))
@@ -269,7 +269,7 @@ static void add_move_runs(void)
  */
 void choose_runs(void)
 {
-	static const char everything[] = "move,onlypages,copy,continue,sigsegv,mremap";
+	static const char everything[] = "move,vector,onlypages,copy,continue,sigsegv,mremap";
 	const char *names[BACKENDS];
 	char *list, *name;
 	unsigned int i;
