@@ -186,6 +186,18 @@ FIXTURE_VARIANT_ADD(backends, move_uring) {
 	.backend = "move", .delivery = "uring",
 };
 
+FIXTURE_VARIANT_ADD(backends, vector_sigbus) {
+	.backend = "vector", .delivery = "sigbus",
+};
+
+FIXTURE_VARIANT_ADD(backends, vector_thread) {
+	.backend = "vector", .delivery = "thread",
+};
+
+FIXTURE_VARIANT_ADD(backends, vector_uring) {
+	.backend = "vector", .delivery = "uring",
+};
+
 FIXTURE_VARIANT_ADD(backends, onlypages_sigbus) {
 	.backend = "onlypages", .delivery = "sigbus",
 };
@@ -302,12 +314,42 @@ FIXTURE_TEARDOWN(collector)
 {
 }
 
+/* The backends that move pages by userfaultfd. */
+FIXTURE(moving)
+{
+	struct outcome o;
+};
+
+FIXTURE_VARIANT(moving)
+{
+	const char *backend;
+};
+
+FIXTURE_VARIANT_ADD(moving, move) { .backend = "move" };
+FIXTURE_VARIANT_ADD(moving, vector) { .backend = "vector" };
+
+FIXTURE_SETUP(moving)
+{
+}
+
+FIXTURE_TEARDOWN(moving)
+{
+}
+
+static const char *with(const char *backend, const char *rest)
+{
+	static char options[256];
+
+	snprintf(options, sizeof(options), "--backend %s %s", backend, rest);
+	return options;
+}
+
 /*
  * Page tables are all that the kernel allocates, and cold pages stay where they
  * are. The counter also has what an interrupt takes, or a slab that is just full:
  * that is seldom, so not each time.
  */
-TEST_F_TIMEOUT(collector, move_costs_nothing, PATIENCE)
+TEST_F_TIMEOUT(moving, costs_nothing, PATIENCE)
 {
 	int i;
 
@@ -316,7 +358,8 @@ TEST_F_TIMEOUT(collector, move_costs_nothing, PATIENCE)
 	if (base_serves())
 		SKIP(return, "%s", base_serves());
 	for (i = 0; i < 3; i++) {
-		if (!ran(_metadata, &self->o, "--mib 64 --cycles 10 --disturb cold"))
+		if (!ran(_metadata, &self->o,
+			 with(variant->backend, "--mib 64 --cycles 10 --disturb cold")))
 			return;
 		if (value_of(&self->o, "pages_allocated") <= value_of(&self->o, "page_tables_new"))
 			break;
@@ -343,28 +386,34 @@ TEST_F_TIMEOUT(collector, copy_costs, PATIENCE)
 	EXPECT_LT(5000, value_of(&self->o, "pages_allocated"));
 }
 
-TEST_F_TIMEOUT(collector, memory_pressure, PATIENCE)
+TEST_F_TIMEOUT(moving, memory_pressure, PATIENCE)
 {
 	if (swap_missing())
 		SKIP(return, "%s", swap_missing());
-	if (!ran_until(_metadata, &self->o, "--mib 32 --cycles 10 --disturb pageout,cold --warm",
+	if (!ran_until(_metadata, &self->o,
+		       with(variant->backend, "--mib 32 --cycles 10 --disturb pageout,cold --warm"),
 		       "event_pageouts"))
 		return;
 	EXPECT_EQ(10, value_of(&self->o, "cycles"));
-	if (!ran(_metadata, &self->o, "--delivery thread --mib 32 --cycles 10 --disturb pageout"))
+	if (!ran(_metadata, &self->o,
+		 with(variant->backend,
+		      "--delivery thread --mib 32 --cycles 10 --disturb pageout")))
 		return;
 	EXPECT_EQ(10, value_of(&self->o, "cycles"));
 }
 
 /* Such pages are copied instead, and nothing gets lost by that. */
-TEST_F_TIMEOUT(collector, shared_and_pinned, PATIENCE)
+TEST_F_TIMEOUT(moving, shared_and_pinned, PATIENCE)
 {
 	if (!ran_until(_metadata, &self->o,
-		       "--mib 32 --cycles 10 --disturb fork,pin --gc-threads 2",
+		       with(variant->backend,
+			    "--mib 32 --cycles 10 --disturb fork,pin --gc-threads 2"),
 		       "event_forks event_pins event_ebusy bytes_copied"))
 		return;
 	EXPECT_EQ(10, value_of(&self->o, "cycles"));
-	if (!ran(_metadata, &self->o, "--delivery uring --mib 32 --cycles 10 --disturb fork,pin"))
+	if (!ran(_metadata, &self->o,
+		 with(variant->backend,
+		      "--delivery uring --mib 32 --cycles 10 --disturb fork,pin")))
 		return;
 	EXPECT_EQ(10, value_of(&self->o, "cycles"));
 }
@@ -385,10 +434,11 @@ TEST_F_TIMEOUT(collector, shared_and_pinned_when_stopped, PATIENCE)
 }
 
 /* Threads that come to the same page at once are told so. */
-TEST_F_TIMEOUT(collector, threads_meet, PATIENCE)
+TEST_F_TIMEOUT(moving, threads_meet, PATIENCE)
 {
 	ran_until(_metadata, &self->o,
-		  "--mib 32 --cycles 10 --mutators 4 --gc-threads 2 --churn 5",
+		  with(variant->backend,
+		       "--mib 32 --cycles 10 --mutators 4 --gc-threads 2 --churn 5"),
 		  "event_eexist+event_enoent event_partial");
 }
 
@@ -401,11 +451,24 @@ FIXTURE(large)
 FIXTURE_VARIANT(large)
 {
 	const char *file;
-	const char *huge;
+	const char *options;
 };
 
-FIXTURE_VARIANT_ADD(large, thp) { .file = THP "enabled", .huge = "thp" };
-FIXTURE_VARIANT_ADD(large, mthp) { .file = THP "hugepages-64kB/enabled", .huge = "mthp" };
+FIXTURE_VARIANT_ADD(large, thp) {
+	.file = THP "enabled", .options = "--huge thp",
+};
+
+FIXTURE_VARIANT_ADD(large, mthp) {
+	.file = THP "hugepages-64kB/enabled", .options = "--huge mthp",
+};
+
+FIXTURE_VARIANT_ADD(large, vector_thp) {
+	.file = THP "enabled", .options = "--huge thp --backend vector",
+};
+
+FIXTURE_VARIANT_ADD(large, vector_mthp) {
+	.file = THP "hugepages-64kB/enabled", .options = "--huge mthp --backend vector",
+};
 
 /* The chosen word is the one in brackets. */
 FIXTURE_SETUP(large)
@@ -435,8 +498,7 @@ TEST_F_TIMEOUT(large, folios, PATIENCE)
 {
 	char options[256];
 
-	snprintf(options, sizeof(options), "--mib 32 --cycles 10 --huge %s",
-		 variant->huge);
+	snprintf(options, sizeof(options), "--mib 32 --cycles 10 %s", variant->options);
 	ten_cycles(_metadata, &self->o, options, false);
 	strcat(options, " --delivery thread --gc-threads 2 --mutators 3");
 	ten_cycles(_metadata, &self->o, options, false);
@@ -526,7 +588,7 @@ TEST_F_TIMEOUT(collector, wrong_options, PATIENCE)
 		"--backend nobody", "--delivery pigeon", "--mib 0", "--mib 64k", "--cycles -1",
 		"--regions dense", "--regions dense:95:50", "--disturb all", "--what", "extra",
 		"--backend sigsegv,move --format xml", "--backend move --delivery sigsegv",
-		"--backend move --delivery stopped",
+		"--backend move --delivery stopped", "--backend vector --delivery stopped",
 		"--backend mremap --delivery stopped --huge thp",
 	};
 	size_t i;
