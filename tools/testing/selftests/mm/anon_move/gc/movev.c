@@ -14,6 +14,7 @@
 #include "meters.h"
 #include "options.h"
 #include "private.h"
+#include "../vector_errno.h"
 
 #define RANGES_MAX	64U	/* a call */
 
