@@ -42,6 +42,11 @@ static const struct vm_area_struct *vma_of(const struct vm_area_struct *vmas, un
 	return NULL;
 }
 
+static unsigned long least(unsigned long a, unsigned long b)
+{
+	return a < b ? a : b;
+}
+
 ssize_t anon_move_pages(struct anon_move_request *req)
 {
 	const struct vm_area_struct *dst_vma = vma_of(world.dst, req->dst);
@@ -56,8 +61,10 @@ ssize_t anon_move_pages(struct anon_move_request *req)
 	error = req->check(req, dst_vma, src_vma);
 	if (error)
 		return error;
-	assert(req->len && req->dst + req->len <= dst_vma->vm_end);
-	assert(req->src + req->len <= src_vma->vm_end);
+	/* The caller would be told of -EINVAL. */
+	assert(req->len && req->flags & ANON_MOVE_SPAN);
+	req->len = least(req->len, dst_vma->vm_end - req->dst);
+	req->len = least(req->len, src_vma->vm_end - req->src);
 	this_task.killed = world.kills;
 	if (end < req->src || end >= req->src + req->len)
 		return req->len;
