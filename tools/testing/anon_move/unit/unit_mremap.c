@@ -113,9 +113,9 @@ TEST_F(mremap, goes_from_pair_to_pair)
 	EXPECT_EQ(LEN, move(FLAGS));
 	/* Eight VMAs end, at six places. */
 	EXPECT_EQ(6, world.calls);
-	EXPECT_EQ(ANON_MOVE_UNMAPPED_EFAULT, world.flags);
+	EXPECT_EQ(ANON_MOVE_UNMAPPED_EFAULT | ANON_MOVE_SPAN, world.flags);
 	EXPECT_EQ(LEN, move(FLAGS | MREMAP_ONLYPAGES_HOLES));
-	EXPECT_EQ(ANON_MOVE_UNMAPPED_EFAULT | ANON_MOVE_ALLOW_HOLES, world.flags);
+	EXPECT_EQ(ANON_MOVE_UNMAPPED_EFAULT | ANON_MOVE_SPAN | ANON_MOVE_ALLOW_HOLES, world.flags);
 }
 
 TEST_F(mremap, returns_what_was_moved_then_why_not_more)
