@@ -30,7 +30,7 @@ static struct uffdio_movev_range __user *user_range(const struct movev *m, u64 i
 
 /* Field by field, as copy_from_user() of so little takes longer. */
 static __always_inline unsigned int read_one(struct uffdio_movev_range *range,
-			     const struct uffdio_movev_range __user *urange)
+					     const struct uffdio_movev_range __user *urange)
 {
 	if (!user_read_access_begin(urange, sizeof(*urange)))
 		return 0;
@@ -54,8 +54,8 @@ static unsigned int read_ranges(struct movev *m, u64 first, unsigned int n)
 	if (n == 1)
 		return read_one(m->ranges, user_range(m, first));
 	if (likely(m->arg.range_size == size))
-		return n - DIV_ROUND_UP(copy_from_user(m->ranges, user_range(m, first), n * size),
-					size);
+		return n - DIV_ROUND_UP(copy_from_user(m->ranges, user_range(m, first),
+						       n * size), size);
 	for (i = 0; i < n; i++)
 		if (!read_one(&m->ranges[i], user_range(m, first + i)))
 			break;
@@ -144,7 +144,7 @@ static unsigned int move_ranges(struct movev *m, unsigned int n)
 	};
 
 	if (unlikely(m->progress->no_wait)) {
-		/* A range that a worker is to go on with must not be overtaken by those behind it. */
+		/* What a worker is to go on with must not be overtaken by what is behind it. */
 		req.flags = (req.flags & ~ANON_MOVE_GO_ON) | ANON_MOVE_NO_WAIT;
 		n = within_budget(m, n);
 		if (!n)

@@ -113,7 +113,7 @@ struct anon_move_vector {
 	bool together;
 };
 
-/* Puts the cursor: @done bytes of the range at @cur, which may be behind the last, are dealt with. */
+/* Puts the cursor: of the range at @cur, or none if it is behind the last, @done bytes are done. */
 static inline void anon_move_set_range(struct anon_move_vector *v, unsigned int cur,
 				       unsigned long done)
 {
@@ -338,7 +338,8 @@ static __hot_inline bool anon_move_pinned(const struct anon_move *am, struct fol
  * Context: the source's page-table lock, as no TLB has been flushed yet: the
  *	    folio must not be looked for in the destination before it has.
  */
-static __hot_inline void anon_move_reindex(struct anon_move *am, struct folio *folio, unsigned long addr)
+static __hot_inline void anon_move_reindex(struct anon_move *am, struct folio *folio,
+					   unsigned long addr)
 {
 	WRITE_ONCE(folio->index, linear_anon_page_index(am->dst_vma, addr));
 	folio_move_anon_rmap(folio, am->dst_vma);
@@ -577,14 +578,18 @@ static inline void anon_move_unlock_tables(struct anon_move_batch *b)
 static __hot_inline pte_t *anon_move_map(struct mm_struct *mm, pmd_t *pmd, unsigned long addr,
 					 pmd_t *pmdval, spinlock_t **ptl)
 {
-	pte_t *pte;
+	pte_t *pte = __pte_offset_map(pmd, addr, pmdval);
 
-	if (anon_move_should_fail())
-		return NULL;
-	pte = __pte_offset_map(pmd, addr, pmdval);
 	if (likely(pte))
 		*ptl = pte_lockptr(mm, pmdval);
 	return pte;
+}
+
+/* Where it may have gone away. */
+static __hot_inline pte_t *anon_move_try_map(struct mm_struct *mm, pmd_t *pmd, unsigned long addr,
+					     pmd_t *pmdval, spinlock_t **ptl)
+{
+	return anon_move_should_fail() ? NULL : anon_move_map(mm, pmd, addr, pmdval, ptl);
 }
 
 typedef void (*anon_move_entries_fn)(struct anon_move *am, struct anon_move_batch *b);
@@ -599,7 +604,7 @@ static __hot_inline void anon_move_with_both(struct anon_move *am, struct anon_m
 {
 	pmd_t src_pmdval __uninitialized;
 
-	b->src_pte = anon_move_map(am->req->mm, b->src_pmd, b->src, &src_pmdval, &b->src_ptl);
+	b->src_pte = anon_move_try_map(am->req->mm, b->src_pmd, b->src, &src_pmdval, &b->src_ptl);
 	if (!b->src_pte) {
 		b->stop = ANON_MOVE_RACED;
 		return;
@@ -631,7 +636,7 @@ static __hot_inline void anon_move_with_tables(struct anon_move *am, struct anon
 {
 	pmd_t dst_pmdval __uninitialized;
 
-	b->dst_pte = anon_move_map(am->req->mm, b->dst_pmd, b->dst, &dst_pmdval, &b->dst_ptl);
+	b->dst_pte = anon_move_try_map(am->req->mm, b->dst_pmd, b->dst, &dst_pmdval, &b->dst_ptl);
 	if (!b->dst_pte) {
 		b->stop = ANON_MOVE_RACED;
 		return;

@@ -192,7 +192,7 @@ static bool map_source(struct anon_move *am, struct anon_move_batch *b)
 {
 	pmd_t pmd;
 
-	b->src_pte = pte_offset_map_rw_nolock(am->req->mm, b->src_pmd, b->src, &pmd, &b->src_ptl);
+	b->src_pte = anon_move_map(am->req->mm, b->src_pmd, b->src, &pmd, &b->src_ptl);
 	return b->src_pte;
 }
 
@@ -204,7 +204,7 @@ static void move_in_tables(struct anon_move *am, struct anon_move_batch *b)
 	b->max = b->size >> PAGE_SHIFT;
 	b->nr = b->max;
 	anon_move_batch_begin(am, b);
-	b->dst_pte = pte_offset_map_rw_nolock(am->req->mm, b->dst_pmd, b->dst, &pmd, &b->dst_ptl);
+	b->dst_pte = anon_move_map(am->req->mm, b->dst_pmd, b->dst, &pmd, &b->dst_ptl);
 	if (!WARN_ON_ONCE(!b->dst_pte)) {
 		anon_move_mapped();
 		if (!WARN_ON_ONCE(!map_source(am, b))) {

@@ -42,7 +42,7 @@ static struct folio *alloc(const struct anon_move *am)
 	return folio;
 }
 
-static pte_t make_copied(const struct anon_move *am, const struct folio *folio, pte_t pte)
+static pte_t make_copied(const struct anon_move *am, struct folio *folio, pte_t pte)
 {
 	pte_t copied = pfn_pte(folio_pfn(folio), am->dst_vma->vm_page_prot);
 	struct anon_move_template template;

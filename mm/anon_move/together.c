@@ -32,7 +32,7 @@ struct page_under_way {
 };
 
 /* What one page table maps of one VMA. */
-struct window {
+struct stretch {
 	unsigned long start;
 	unsigned long len;
 };
@@ -52,8 +52,8 @@ struct window {
 struct together {
 	struct anon_move_vector *v;
 	struct anon_move_batch b;
-	struct window dst;
-	struct window src;
+	struct stretch dst;
+	struct stretch src;
 	struct anon_move_template template;
 	unsigned int nr;
 	unsigned int installed;
@@ -84,15 +84,15 @@ static __hot_inline bool in_vmas(const struct anon_move *am, const struct uffdio
 	       in_vma(am->src_vma, range->src, range->len);
 }
 
-static struct window window(const struct vm_area_struct *vma, unsigned long addr)
+static struct stretch stretch_of(const struct vm_area_struct *vma, unsigned long addr)
 {
 	const unsigned long table = addr & PMD_MASK;
 	const unsigned long start = max(vma->vm_start, table);
 
-	return (struct window){ start, min(vma->vm_end - start, table + PMD_SIZE - start) };
+	return (struct stretch){ start, min(vma->vm_end - start, table + PMD_SIZE - start) };
 }
 
-static __hot_inline bool in_windows(const struct together *t, unsigned long dst,
+static __hot_inline bool in_stretches(const struct together *t, unsigned long dst,
 				    unsigned long src)
 {
 	return dst - t->dst.start < t->dst.len && src - t->src.start < t->src.len;
@@ -165,14 +165,14 @@ static __hot_inline void hold_place(const struct together *t, struct page_under_
 	set_pte_at(t->v->am.req->mm, page->src, src_pte(&t->b, page->src), page->holder);
 }
 
-/* Behind what is under way most pages lie elsewhere: to work out the windows would not pay. */
+/* Behind what is under way most pages lie elsewhere: to work out the stretches would not pay. */
 static __hot_inline bool is_inside(const struct together *t, unsigned long dst, unsigned long src,
 				   const bool under_way)
 {
-	return under_way ? in_tables(&t->b, dst, src) : in_windows(t, dst, src);
+	return under_way ? in_tables(&t->b, dst, src) : in_stretches(t, dst, src);
 }
 
-/* Of a range of one page the windows say all. */
+/* Of a range of one page the stretches say all. */
 static __hot_inline bool may_be_next(const struct anon_move *am,
 				     const struct uffdio_movev_range *range, const bool under_way)
 {
@@ -198,7 +198,7 @@ static __hot_inline bool take_pages(struct together *t, struct anon_move *am, co
 		page->dst = range->dst + done;
 		page->src = range->src + done;
 		page->range = cur;
-		/* Behind what is under way that table is not locked: it is seen when they are installed. */
+		/* Behind what is under way that table is not locked: install() sees it. */
 		if ((!under_way && !pte_none(ptep_get(dst_pte(&t->b, page->dst)))) ||
 		    !take_page(am, &t->b, page))
 			break;
@@ -285,8 +285,8 @@ static __hot_inline void take_first(struct anon_move *am, struct anon_move_batch
 	struct together *t = together_of(b);
 	unsigned int i;
 
-	t->dst = window(am->dst_vma, b->dst);
-	t->src = window(am->src_vma, b->src);
+	t->dst = stretch_of(am->dst_vma, b->dst);
+	t->src = stretch_of(am->src_vma, b->src);
 	if (take_pages(t, am, false)) {
 		for (i = 0; i < t->nr; i++)
 			hold_place(t, &t->pages[i]);
@@ -298,12 +298,12 @@ static __hot_inline void take_first(struct anon_move *am, struct anon_move_batch
 /* Behind those that are under way. Nothing is done to the destination yet. */
 static void take_more(struct together *t, struct anon_move *am)
 {
-	struct anon_move_batch *b = &t->b;
 	pmd_t pmdval __uninitialized;
+	struct anon_move_batch *b = &t->b;
 
 	if (!b->src_pmd || !is_table(b->dst_pmd))
 		return;
-	b->src_pte = anon_move_map(am->req->mm, b->src_pmd, b->src, &pmdval, &b->src_ptl);
+	b->src_pte = anon_move_try_map(am->req->mm, b->src_pmd, b->src, &pmdval, &b->src_ptl);
 	if (!b->src_pte)
 		return;
 	anon_move_mapped();

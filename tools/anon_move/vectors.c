@@ -140,7 +140,7 @@ static void bench_shape(const struct shape *shape)
 }
 
 /**
- * bench_vectors() - ranges of one page and of few, in the same page tables and in others, and faults
+ * bench_vectors() - ranges of a page and of few, in the same page tables and in others; faults
  */
 void bench_vectors(void)
 {

@@ -237,9 +237,15 @@ TEST_F(ioctl, ranges_are_aligned_and_of_user_space)
 }
 
 /* By io_uring: what the submitter does, and the worker after him. */
-#define SUBMIT(progress) ({ (progress)->no_wait = true; MOVE_ON(progress); })
-#define WORK(progress) ({ (progress)->no_wait = false; MOVE_ON(progress); })
-#define MOVE_ON(progress) userfaultfd_move_on(&self->ctx, self->move, progress)
+#define SUBMIT(progress) move_on(&self->ctx, self->move, progress, true)
+#define WORK(progress) move_on(&self->ctx, self->move, progress, false)
+
+static int move_on(struct userfaultfd_ctx *ctx, struct uffdio_move *move,
+		   struct userfaultfd_move_progress *progress, bool no_wait)
+{
+	progress->no_wait = no_wait;
+	return userfaultfd_move_on(ctx, move, progress);
+}
 
 TEST_F(ioctl, submitter_ends_what_needs_no_wait)
 {

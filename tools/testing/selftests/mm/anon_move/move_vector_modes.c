@@ -150,16 +150,13 @@ TEST_F_TIMEOUT(copy, arrives, PATIENCE)
 	EXPECT_EQ(variant->pages * PAGE, self->range.moved);
 	EXPECT_EQ(variant->pages * PAGE, self->range.copied);
 	EXPECT_ENGINE(variant->pages, "copied", copied);
-	if (variant->pinned) {
-		EXPECT_EQ(0, write_by_device(&self->ring, s->src, variant->pages * PAGE));
-	}
+	EXPECT_TRUE(!variant->pinned ||
+		    !write_by_device(&self->ring, s->src, variant->pages * PAGE));
 	expect_there(_metadata, s, variant->pages);
 	/* They are the caller's alone. */
 	fill_pages(s->dst + SHIFT * PAGE, variant->pages, 5000);
 	EXPECT_STREQ("", pages_differ(s->dst + SHIFT * PAGE, variant->pages, 5000));
-	if (self->child) {
-		EXPECT_TRUE(child_has(self->child, s->src, variant->pages));
-	}
+	EXPECT_TRUE(!self->child || child_has(self->child, s->src, variant->pages));
 	if (variant->kind == KIND_MLOCKED) {
 		EXPECT_TRUE(folio_flags(s->dst + SHIFT * PAGE) & _BITULL(18))
 			TH_LOG("a copy in an mlocked mapping is not unevictable");
@@ -320,7 +317,7 @@ static void *write_until_gone(void *arg)
 	return NULL;
 }
 
-/* What was written to the old page is in the copy, but for the last word, which may be in neither. */
+/* What was written to the old page is in the copy; only the last word may be in neither. */
 static __u64 lost_word(const struct writer *w, const __u64 *copy)
 {
 	__u64 i;
