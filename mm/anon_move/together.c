@@ -93,7 +93,7 @@ static struct stretch stretch_of(const struct vm_area_struct *vma, unsigned long
 }
 
 static __hot_inline bool in_stretches(const struct together *t, unsigned long dst,
-				    unsigned long src)
+				      unsigned long src)
 {
 	return dst - t->dst.start < t->dst.len && src - t->src.start < t->src.len;
 }
