@@ -221,21 +221,21 @@ static void O18_an_entry_is_checked_before_it_gets_a_table(struct kunit *test)
 	struct folio *folio = made_up_folio(test, 0);
 	pte_t pte = mk_pte(&folio->page, m->src_vma.vm_page_prot);
 
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_DONE, check_entry(&m->am, pte));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_DONE, anon_move_check_entry(&m->am, pte));
 	folio_ref_add(folio, GUP_PIN_COUNTING_BIAS);
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_PINNED, check_entry(&m->am, pte));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_PINNED, anon_move_check_entry(&m->am, pte));
 	folio_ref_sub(folio, GUP_PIN_COUNTING_BIAS);
 	clear_bit(PG_anon_exclusive, anon_move_page_flags(&folio->page));
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_SHARED, check_entry(&m->am, pte));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_SHARED, anon_move_check_entry(&m->am, pte));
 	pte = pte_mkspecial(pfn_pte(zero_pfn(0), PAGE_READONLY));
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_DONE, check_entry(&m->am, pte));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_DONE, anon_move_check_entry(&m->am, pte));
 	pte = pte_mkspecial(pfn_pte(zero_pfn(0) + 1, PAGE_READONLY));
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_SHARED, check_entry(&m->am, pte));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_SHARED, anon_move_check_entry(&m->am, pte));
 	pte = make_pte_marker(PTE_MARKER_POISONED);
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_MARKER, check_entry(&m->am, pte));
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_HOLE, check_entry(&m->am, __pte(0)));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_MARKER, anon_move_check_entry(&m->am, pte));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_HOLE, anon_move_check_entry(&m->am, __pte(0)));
 	m->req.flags = ANON_MOVE_ALLOW_HOLES;
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_DONE, check_entry(&m->am, __pte(0)));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_DONE, anon_move_check_entry(&m->am, __pte(0)));
 }
 
 static struct kunit_case ptes_cases[] = {

@@ -35,12 +35,12 @@ static void patience_is_bounded(struct kunit *test)
 
 	m->am.since = jiffies - ANON_MOVE_PATIENCE;
 	m->am.tries = ANON_MOVE_MIN_TRIES - 1;
-	KUNIT_EXPECT_TRUE(test, patience_left(&m->am));
+	KUNIT_EXPECT_TRUE(test, anon_move_patience_left(&m->am));
 	m->am.tries++;
-	KUNIT_EXPECT_FALSE(test, patience_left(&m->am));
+	KUNIT_EXPECT_FALSE(test, anon_move_patience_left(&m->am));
 	/* Far enough away that no delay of this test matters. */
 	m->am.since = jiffies + 1000 * HZ;
-	KUNIT_EXPECT_TRUE(test, patience_left(&m->am));
+	KUNIT_EXPECT_TRUE(test, anon_move_patience_left(&m->am));
 }
 
 /* step() is inlined wherever it is called; gcov shall count no more copies than need be. */

@@ -61,7 +61,10 @@ static void ranges_end_within_their_vmas(struct kunit *test)
 	m->dst_vma.vm_end += PAGE_SIZE;
 	m->src_vma.vm_end -= PAGE_SIZE;
 	KUNIT_EXPECT_EQ(test, -EINVAL, check_vmas(&m->am, &m->req));
-	m->req.len -= PAGE_SIZE;
+	m->req.flags = ANON_MOVE_SPAN;
+	KUNIT_EXPECT_EQ(test, 0, check_vmas(&m->am, &m->req));
+	KUNIT_EXPECT_EQ(test, m->src_vma.vm_end - m->req.src, m->req.len);
+	m->req.flags = 0;
 	KUNIT_EXPECT_EQ(test, 0, check_vmas(&m->am, &m->req));
 }
 
@@ -87,9 +90,14 @@ static void R18_the_registration_decides_what_arrives(struct kunit *test)
 	if (!IS_ENABLED(CONFIG_HAVE_ARCH_USERFAULTFD_WP))
 		kunit_skip(test, "entries have no uffd-wp bit here");
 	vm_flags_init(&m->dst_vma, MADE_UP_FLAGS | VM_UFFD_MISSING);
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_UFFD_CLEAR, arrival(&m->dst_vma, &m->src_vma));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_UFFD_CLEAR, arrival(&m->am));
 	vm_flags_init(&m->dst_vma, MADE_UP_FLAGS | VM_UFFD_WP);
-	KUNIT_EXPECT_EQ(test, ANON_MOVE_UFFD_KEEP, arrival(&m->dst_vma, &m->src_vma));
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_UFFD_KEEP, arrival(&m->am));
+	m->req.flags = ANON_MOVE_PROTECT;
+	KUNIT_EXPECT_EQ(test, ANON_MOVE_UFFD_PROTECT, arrival(&m->am));
+	KUNIT_EXPECT_EQ(test, 0, anon_move_check_armed(&m->req, &m->dst_vma));
+	vm_flags_init(&m->dst_vma, MADE_UP_FLAGS | VM_UFFD_MISSING);
+	KUNIT_EXPECT_EQ(test, -EPERM, anon_move_check_armed(&m->req, &m->dst_vma));
 }
 
 #ifdef CONFIG_PER_VMA_LOCK
