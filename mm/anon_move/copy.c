@@ -149,24 +149,30 @@ static enum anon_move_stop copy_next(struct anon_move *am, struct copy *c)
 	anon_move_batch_begin(am, &c->b);
 	anon_move_with_tables(am, &c->b, copy_entry);
 	anon_move_batch_end(am, &c->b);
-	if (c->old)
+	if (c->old) {
+		/* If nobody maps it any more its slot is of no use. */
+		free_swap_cache(c->old);
 		folio_put(c->old);
+	}
 	return c->b.stop;
 }
 
+/* What the VMAs hold may have become less than has moved: then there is nothing of it here. */
 static enum anon_move_stop copy_locked(struct anon_move *am, struct copy *c)
 {
-	enum anon_move_stop stop;
+	enum anon_move_stop stop = ANON_MOVE_DONE;
 	unsigned long before;
 
-	do {
+	while (am->done < am->req->len) {
 		before = am->done;
 		stop = copy_next(am, c);
-		if (am->done > before)
-			am->tries = 0;
+		if (am->done == before)
+			break;
+		am->tries = 0;
+		if (fatal_signal_pending(current) || anon_move_writer_waits(am))
+			break;
 		cond_resched();
-	} while (am->done > before && am->done < am->req->len &&
-		 !fatal_signal_pending(current) && !anon_move_writer_waits(am));
+	}
 	return stop;
 }
 
@@ -174,9 +180,10 @@ static enum anon_move_stop copy_locked(struct anon_move *am, struct copy *c)
  * A swap entry that others have too. Without a wait, so that the lock is kept, and nobody
  * is asked for what userfaultfd would ask for: that might be the caller himself.
  */
-static void read_in(const struct anon_move *am)
+static enum anon_move_stop read_in(const struct anon_move *am)
 {
-	const unsigned int flags = FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_RETRY_NOWAIT;
+	const unsigned int flags = FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_RETRY_NOWAIT |
+				   FAULT_FLAG_REMOTE;
 	const unsigned long addr = am->req->src + am->done;
 	struct vm_area_struct *vma;
 	vm_fault_t fault = VM_FAULT_RETRY;
@@ -186,8 +193,13 @@ static void read_in(const struct anon_move *am)
 	if (vma && vma_is_anonymous(vma))
 		fault = handle_mm_fault(vma, addr, flags, NULL);
 	mmap_read_unlock(am->req->mm);
+	if (fault & VM_FAULT_OOM)
+		return ANON_MOVE_NOMEM;
+	if (fault & VM_FAULT_ERROR)
+		return ANON_MOVE_MARKER;
 	if (fault & VM_FAULT_RETRY)
 		schedule_timeout_killable(1);
+	return anon_move_patience_left(am) ? ANON_MOVE_DONE : ANON_MOVE_LOCKED;
 }
 
 /**
@@ -201,14 +213,16 @@ static void read_in(const struct anon_move *am)
  * Return: %ANON_MOVE_DONE, with or without progress, if the next page is not to be
  *	   copied, or it is worth trying again; or why it can't be: %ANON_MOVE_NOMEM,
  *	   %ANON_MOVE_MARKER if it can't be read, %ANON_MOVE_EXISTS, %ANON_MOVE_VMA,
- *	   %ANON_MOVE_LOCKED if it is to be read in (%ANON_MOVE_NO_WAIT only), or
- *	   what the walk will come to as well.
+ *	   %ANON_MOVE_LOCKED if it could not be read in for so long, or there must be no
+ *	   wait for memory (%ANON_MOVE_NO_WAIT), or what the walk will come to as well.
  */
 enum anon_move_stop anon_move_copy(struct anon_move *am)
 {
 	struct copy c = {};
 	enum anon_move_stop stop;
 
+	if (anon_move_no_wait(am))
+		return ANON_MOVE_LOCKED;
 	am->error = anon_move_lock_vmas(am);
 	if (am->error)
 		return ANON_MOVE_VMA;
@@ -216,10 +230,8 @@ enum anon_move_stop anon_move_copy(struct anon_move *am)
 	anon_move_unlock_vmas(am);
 	if (c.folio)
 		folio_put(c.folio);
-	if (!c.swapped)
-		return stop == ANON_MOVE_RACED ? ANON_MOVE_DONE : stop;
-	if (anon_move_no_wait(am))
-		return ANON_MOVE_LOCKED;
-	read_in(am);
-	return ANON_MOVE_DONE;
+	if (c.swapped)
+		return read_in(am);
+	/* The walk knows how to wait for it. */
+	return stop == ANON_MOVE_RACED || stop == ANON_MOVE_MIGRATING ? ANON_MOVE_DONE : stop;
 }

@@ -45,6 +45,7 @@ static long move_pairs(struct anon_move_request *req)
 		req->len = left;
 		if (fatal_signal_pending(current))
 			break;
+		cond_resched();
 	}
 	return done;
 }

@@ -375,9 +375,11 @@ static bool holds_place(pte_t holder, const struct page_under_way *page)
 static void drop_page(struct vm_area_struct *src_vma, struct folio *folio)
 {
 	/* Counts as under a page-table lock, and there may be no table any more. */
-	preempt_disable();
+	if (!IS_ENABLED(CONFIG_PREEMPT_RT))
+		preempt_disable();
 	folio_remove_rmap_pte(folio, folio_page(folio, 0), src_vma);
-	preempt_enable();
+	if (!IS_ENABLED(CONFIG_PREEMPT_RT))
+		preempt_enable();
 	if (folio_test_swapcache(folio))
 		folio_free_swap(folio);
 	folio_unlock(folio);

@@ -60,7 +60,7 @@ static bool may_be_copied(const struct anon_move *am, enum anon_move_stop stop)
 {
 	return am->req->flags & ANON_MOVE_COPY &&
 	       (stop == ANON_MOVE_SHARED || stop == ANON_MOVE_PINNED) &&
-	       anon_move_patience_left(am);
+	       anon_move_patience_left(am) && !fatal_signal_pending(current);
 }
 
 /* What lies in one pair of VMAs. */
@@ -103,9 +103,12 @@ static __hot_inline enum anon_move_stop go_alone(struct anon_move_vector *v)
 {
 	enum anon_move_stop stop;
 
-	do {
+	for (;;) {
 		stop = go_in_pair(v);
-	} while (!stop && next_pair(v));
+		if (stop || !next_pair(v))
+			break;
+		cond_resched();
+	}
 	range_ends(v, stop);
 	return stop;
 }

@@ -536,6 +536,55 @@ TEST_F_TIMEOUT(span, ends_where_nothing_is_mapped, PATIENCE)
 	EXPECT_STREQ("", pages_differ(s->src + 20 * PAGE, 44, 21));
 }
 
+struct unmapper {
+	char *tail;
+	unsigned int delay;
+};
+
+static void *unmap_tail(void *arg)
+{
+	struct unmapper *u = arg;
+	unsigned int i;
+
+	for (i = 0; i < u->delay; i++)
+		asm volatile("" : : : "memory");
+	munmap(u->tail, 13 * PAGE);
+	return NULL;
+}
+
+/* The destination ends farther and farther in front, while pages are copied to it. */
+TEST_F_TIMEOUT(span, copies_nothing_to_where_nothing_is, PATIENCE)
+{
+	const __u64 mode = UFFDIO_MOVEV_MODE_SPAN | UFFDIO_MOVEV_MODE_COPY;
+	struct space *s = &self->space;
+	pthread_t thread;
+	size_t round, i;
+	pid_t child;
+
+	for (round = 0; round < 50; round++) {
+		struct unmapper u = { s->dst + (SHIFT + 3) * PAGE, random() % 100000 };
+
+		ASSERT_EQ(0, make_kind(s, KIND_SMALL, 0, 16));
+		child = share_with_child();
+		ASSERT_LT(0, child);
+		/* Every second one moves, so that the VMAs are locked anew for each. */
+		for (i = 1; i < 16; i += 2)
+			fill_pages(s->src + i * PAGE, 1, i + 1);
+		ASSERT_EQ(0, pthread_create(&thread, NULL, unmap_tail, &u));
+		go(s, &self->range, 16, mode);
+		ASSERT_EQ(0, pthread_join(thread, NULL));
+		end_child(child);
+		i = self->range.moved / PAGE;
+		EXPECT_STREQ("", pages_differ(s->src + i * PAGE, 16 - i, i + 1));
+		EXPECT_STREQ("", pages_differ(s->dst + SHIFT * PAGE, i < 3 ? i : 3, 1));
+		ASSERT_EQ(u.tail, mmap(u.tail, 13 * PAGE, PROT_READ | PROT_WRITE,
+				       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+		ASSERT_EQ(0, uffd_register(s->uffd, s->dst, s->pages * PAGE,
+					   UFFDIO_REGISTER_MODE_MISSING));
+		ASSERT_EQ(0, madvise(s->dst, s->pages * PAGE, MADV_DONTNEED));
+	}
+}
+
 /* As many ranges as pages, so that some of them go together and some alone. */
 TEST_F_TIMEOUT(span, with_short_ranges, PATIENCE)
 {
