@@ -11,8 +11,11 @@
 #include <linux/userfaultfd_k.h>
 #include "userfaultfd_move.h"
 
-/* So many are known to the engine at once: no more share a flush. */
-#define RANGES_MAX	32
+/*
+ * So many are known to the engine at once: no more share a flush. With 32 bits there is half
+ * the stack.
+ */
+#define RANGES_MAX	(BITS_PER_LONG / 2)
 
 struct movev {
 	struct userfaultfd_ctx *ctx;
