@@ -9,8 +9,6 @@
 #include <linux/userfaultfd_k.h>
 #include "userfaultfd_move.h"
 
-#define MODES	(UFFDIO_MOVE_MODE_DONTWAKE | UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES)
-
 /**
  * userfaultfd_move_check() - may a descriptor move pages from one VMA to the other?
  * @req: the request, whose owner is its context
@@ -36,10 +34,14 @@ int userfaultfd_move_check(struct anon_move_request *req, const struct vm_area_s
 	return dst_vma->vm_userfaultfd_ctx.ctx == ctx ? 0 : -EINVAL;
 }
 
-static bool move_valid(const struct userfaultfd_ctx *ctx, const struct uffdio_move *move)
+/* Inline: the ioctl pays for each call. */
+static __always_inline bool move_valid(const struct userfaultfd_ctx *ctx,
+				       const struct uffdio_move *move)
 {
+	const u64 modes = UFFDIO_MOVE_MODE_DONTWAKE | UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES;
+
 	/* Its own mm stays alive for as long as the caller runs. */
-	return ctx->mm == current->mm && !(move->mode & ~MODES) &&
+	return ctx->mm == current->mm && !(move->mode & ~modes) &&
 	       userfaultfd_move_ranges_valid(ctx->mm, move->dst, move->src, move->len);
 }
 
@@ -144,8 +146,7 @@ static ssize_t move_rest(struct userfaultfd_ctx *ctx, const struct uffdio_move *
 	if (atomic_read(&ctx->mmap_changing))
 		return -EAGAIN;
 	/* What was read anew may have changed. */
-	if (ctx->mm != current->mm || whole->mode & ~MODES || whole->len <= progress->moved ||
-	    !userfaultfd_move_ranges_valid(ctx->mm, whole->dst, whole->src, whole->len))
+	if (!move_valid(ctx, whole) || whole->len <= progress->moved)
 		return -EINVAL;
 	rest.dst += progress->moved;
 	rest.src += progress->moved;
