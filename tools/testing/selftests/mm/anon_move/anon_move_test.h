@@ -220,7 +220,7 @@ const char *large_missing(size_t folio);
 int make_large(struct space *s, size_t first, size_t pages, size_t folio);
 int page_out(void *addr, size_t pages);
 const char *ksm_missing(void);
-int merge_by_ksm(char *two_pages);
+int make_ksm_pair(struct space *s);
 
 /* vectors.c: several ranges a call */
 

@@ -337,9 +337,7 @@ TEST_F_TIMEOUT(small, merged_by_ksm, PATIENCE)
 
 	if (ksm_missing())
 		SKIP(return, "%s", ksm_missing());
-	ASSERT_EQ(0, make_kind(s, KIND_SMALL, 0, 1));
-	fill_pages(s->src + PAGE, 1, 1);
-	ASSERT_EQ(0, merge_by_ksm(s->src));
+	ASSERT_EQ(0, make_ksm_pair(s));
 	refused(_metadata, s, 1, "stop_shared");
 	/* A write makes a page of one's own. */
 	fill_pages(s->src, 1, 50);

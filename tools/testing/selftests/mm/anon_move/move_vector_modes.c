@@ -237,9 +237,7 @@ TEST_F_TIMEOUT(copied, though_merged, PATIENCE)
 
 	if (ksm_missing())
 		SKIP(return, "%s", ksm_missing());
-	ASSERT_EQ(0, make_kind(s, KIND_SMALL, 0, 1));
-	fill_pages(s->src + PAGE, 1, 1);
-	ASSERT_EQ(0, merge_by_ksm(s->src));
+	ASSERT_EQ(0, make_ksm_pair(s));
 	ASSERT_EQ(0, go(s, &self->range, 1, UFFDIO_MOVEV_MODE_COPY));
 	EXPECT_EQ(PAGE, self->range.copied);
 	EXPECT_STREQ("", pages_differ(s->src + PAGE, 1, 1));

@@ -386,18 +386,21 @@ static bool are_merged(const char *two_pages)
 }
 
 /**
- * merge_by_ksm() - have two pages become one
- * @two_pages: the pages, of the same content
+ * make_ksm_pair() - have the first two pages of the source become one, by KSM
+ * @s: the areas
  *
- * Return: 0, or -1.
+ * Return: 0 if both map one page, with the pattern of the first, or -1.
  */
-int merge_by_ksm(char *two_pages)
+int make_ksm_pair(struct space *s)
 {
 	bool merged;
 
-	if (madvise(two_pages, 2 * PAGE, MADV_MERGEABLE) || write_text(KSM_RUN, "1"))
+	if (make_kind(s, KIND_SMALL, 0, 1))
 		return -1;
-	merged = are_merged(two_pages);
+	fill_pages(s->src + PAGE, 1, s->id + 1);
+	if (madvise(s->src, 2 * PAGE, MADV_MERGEABLE) || write_text(KSM_RUN, "1"))
+		return -1;
+	merged = are_merged(s->src);
 	write_text(KSM_RUN, "0");
 	return merged ? 0 : -1;
 }
