@@ -418,6 +418,12 @@ bool anon_move_all_inside(struct anon_move *am);
 bool anon_move_together(struct anon_move_vector *v);
 
 /* copy.c */
+/* May what stopped so be copied instead? */
+static inline bool anon_move_copyable(enum anon_move_stop stop)
+{
+	return stop == ANON_MOVE_SHARED || stop == ANON_MOVE_PINNED;
+}
+
 enum anon_move_stop anon_move_copy(struct anon_move *am);
 
 /* check.c */

@@ -42,6 +42,11 @@ static inline void anon_move_mapped(void)
 	__acquire(RCU);
 }
 
+static inline pmd_t anon_move_pmd_or_none(pmd_t *pmd)
+{
+	return pmd ? pmdp_get_lockless(pmd) : __pmd(0);
+}
+
 /* Not none and not a page table: a huge page, or one that migrates. */
 static inline bool anon_move_pmd_huge(pmd_t pmd)
 {

@@ -19,11 +19,6 @@ struct copy {
 	bool swapped;
 };
 
-static bool stays(enum anon_move_stop stop)
-{
-	return stop == ANON_MOVE_SHARED || stop == ANON_MOVE_PINNED;
-}
-
 /* As what a fault brings: charged, and where the destination's policy has it. */
 static struct folio *alloc(const struct anon_move *am)
 {
@@ -100,7 +95,7 @@ static void copy_entry(struct anon_move *am, struct anon_move_batch *b)
 	flush_tlb_batched_pending(am->req->mm);
 	b->stop = pte_none(ptep_get(b->dst_pte)) ? anon_move_check_entry(am, pte) :
 						   ANON_MOVE_EXISTS;
-	if (!stays(b->stop))
+	if (!anon_move_copyable(b->stop))
 		return;
 	if (!pte_present(pte))
 		c->swapped = true;
@@ -113,7 +108,7 @@ static enum anon_move_stop split_pmd(struct anon_move *am, struct anon_move_batc
 {
 	enum anon_move_stop stop = anon_move_check_pmd(am, b);
 
-	if (!stays(stop))
+	if (!anon_move_copyable(stop))
 		return stop;
 	split_huge_pmd(am->src_vma, b->src_pmd, b->src);
 	return ANON_MOVE_DONE;
@@ -121,7 +116,7 @@ static enum anon_move_stop split_pmd(struct anon_move *am, struct anon_move_batc
 
 static enum anon_move_stop make_room(struct anon_move *am, struct copy *c)
 {
-	if (c->b.dst_pmd && anon_move_pmd_huge(pmdp_get_lockless(c->b.dst_pmd)))
+	if (anon_move_pmd_huge(anon_move_pmd_or_none(c->b.dst_pmd)))
 		return ANON_MOVE_EXISTS;
 	if (!c->folio)
 		c->folio = alloc(am);

@@ -74,11 +74,6 @@ long anon_move_leading_none(struct mm_struct *mm, pmd_t *pmd, unsigned long addr
 	return i;
 }
 
-static pmd_t pmd_or_none(pmd_t *pmd)
-{
-	return pmd ? pmdp_get_lockless(pmd) : __pmd(0);
-}
-
 /*
  * None also is, for a moment, a huge zero page that is being split and a pinned
  * huge page that is being put back, both under this lock; what a collapse takes
@@ -86,7 +81,7 @@ static pmd_t pmd_or_none(pmd_t *pmd)
  */
 static __hot_inline pmd_t settled_pmd(struct mm_struct *mm, pmd_t *pmdp)
 {
-	pmd_t pmd = pmd_or_none(pmdp);
+	pmd_t pmd = anon_move_pmd_or_none(pmdp);
 	spinlock_t *ptl; /* of @pmdp */
 
 	if (!pmdp || !pmd_none(pmd))
@@ -262,11 +257,11 @@ static __hot_inline enum anon_move_stop step(struct anon_move *am)
 
 	init_batch(am, &b);
 	find_pmds(req->mm, &b);
-	pmd = pmd_or_none(b.src_pmd);
+	pmd = anon_move_pmd_or_none(b.src_pmd);
 	if (pmd_none(pmd))
 		return step_hole(am, &b);
 	huge = anon_move_pmd_huge(pmd);
-	dst_pmd = pmd_or_none(b.dst_pmd);
+	dst_pmd = anon_move_pmd_or_none(b.dst_pmd);
 	if (unlikely(pmd_none(dst_pmd))) {
 		if (!huge && anon_move_holes_allowed(am) && pass_leading_holes(am, &b))
 			return ANON_MOVE_DONE;

@@ -106,7 +106,7 @@ static __hot_inline bool in_tables(const struct anon_move_batch *b, unsigned lon
 
 static __hot_inline bool is_table(pmd_t *pmdp)
 {
-	pmd_t pmd = pmdp ? pmdp_get_lockless(pmdp) : __pmd(0);
+	pmd_t pmd = anon_move_pmd_or_none(pmdp);
 
 	return pmd_present(pmd) && !pmd_leaf(pmd);
 }

@@ -58,8 +58,7 @@ static __hot_inline void range_ends(struct anon_move_vector *v, enum anon_move_s
 
 static bool may_be_copied(const struct anon_move *am, enum anon_move_stop stop)
 {
-	return am->req->flags & ANON_MOVE_COPY &&
-	       (stop == ANON_MOVE_SHARED || stop == ANON_MOVE_PINNED) &&
+	return am->req->flags & ANON_MOVE_COPY && anon_move_copyable(stop) &&
 	       anon_move_patience_left(am) && !fatal_signal_pending(current);
 }
 

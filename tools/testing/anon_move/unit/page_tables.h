@@ -70,6 +70,11 @@ struct model_mm {
 #define pte_unmap_unlock(pte, ptl) ((void)(ptl))
 #define anon_move_mapped()
 
+static inline pmd_t anon_move_pmd_or_none(pmd_t *pmd)
+{
+	return pmd ? *pmd : __pmd(0);
+}
+
 static inline unsigned long min3(unsigned long a, unsigned long b, unsigned long c)
 {
 	if (b < a)
