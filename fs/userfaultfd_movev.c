@@ -20,7 +20,6 @@
 struct movev {
 	struct userfaultfd_ctx *ctx;
 	struct uffdio_movev __user *uarg;
-	struct userfaultfd_move_progress *progress;
 	unsigned long budget;	/* bytes that may still be tried, without a wait */
 	struct uffdio_movev arg;
 	struct uffdio_movev_range ranges[RANGES_MAX];
@@ -32,8 +31,8 @@ static struct uffdio_movev_range __user *user_range(const struct movev *m, u64 i
 }
 
 /* Field by field, as copy_from_user() of so little takes longer. */
-static __always_inline unsigned int read_one(struct uffdio_movev_range *range,
-					     const struct uffdio_movev_range __user *urange)
+static __hot_inline unsigned int read_one(struct uffdio_movev_range *range,
+					  const struct uffdio_movev_range __user *urange)
 {
 	if (!user_read_access_begin(urange, sizeof(*urange)))
 		return 0;
@@ -48,54 +47,62 @@ fault:
 	return 0;
 }
 
-/* From @first on. Returns how many could be read. */
-static unsigned int read_ranges(struct movev *m, u64 first, unsigned int n)
+/* Returns how many could be read. */
+static noinline unsigned int read_ranges(struct movev *m, unsigned int n)
 {
 	const size_t size = sizeof(struct uffdio_movev_range);
 	unsigned int i;
 
-	if (n == 1)
-		return read_one(m->ranges, user_range(m, first));
 	if (likely(m->arg.range_size == size))
-		return n - DIV_ROUND_UP(copy_from_user(m->ranges, user_range(m, first),
+		return n - DIV_ROUND_UP(copy_from_user(m->ranges, user_range(m, m->arg.done),
 						       n * size), size);
 	for (i = 0; i < n; i++)
-		if (!read_one(&m->ranges[i], user_range(m, first + i)))
+		if (!read_one(&m->ranges[i], user_range(m, m->arg.done + i)))
 			break;
 	return i;
 }
 
 /* What is behind the fields that are known here must be 0. */
-static int check_rest(const struct movev *m, u64 first, unsigned int n)
+static int check_rest(const struct movev *m, unsigned int n)
 {
 	const size_t rest = m->arg.range_size - sizeof(struct uffdio_movev_range);
 	int zeroed = 1;
 	unsigned int i;
 
-	for (i = 0; rest && i < n && zeroed > 0; i++)
-		zeroed = check_zeroed_user(user_range(m, first + i) + 1, rest);
+	for (i = 0; i < n && zeroed > 0; i++)
+		zeroed = check_zeroed_user(user_range(m, m->arg.done + i) + 1, rest);
 	return zeroed > 0 ? n : i - 1 ?: zeroed ?: -E2BIG;
 }
 
-/* Of those from @first on, so many can be moved together, or the first one is not valid. */
-static int fetch_ranges(struct movev *m, u64 first)
+/* Returns 1; 0 if it says itself what is wrong with it; -EINVAL if it can't. */
+static __hot_inline int check_range(const struct movev *m, struct uffdio_movev_range *range)
 {
-	const unsigned int read = read_ranges(m, first, min_t(u64, m->arg.count - first,
-							      RANGES_MAX));
-	struct uffdio_movev_range *range = m->ranges;
-	const int n = check_rest(m, first, read);
-	int i;
+	if (range->reserved)
+		return -EINVAL;
+	range->copied = 0;
+	range->stop = UFFDIO_MOVEV_DONE;
+	if (likely(userfaultfd_move_ranges_valid(m->ctx->mm, range->dst, range->src, range->len)))
+		return 1;
+	range->stop = UFFDIO_MOVEV_INVALID;
+	return 0;
+}
 
-	for (i = 0; i < n; i++, range++) {
-		if (range->reserved)
-			return i ?: -EINVAL;
-		range->copied = 0;
-		range->stop = UFFDIO_MOVEV_DONE;
-		if (likely(userfaultfd_move_ranges_valid(m->ctx->mm, range->dst, range->src,
-							 range->len)))
-			continue;
-		range->stop = UFFDIO_MOVEV_INVALID;
-		return i ?: 1;
+/* Of those that come next, so many can be moved together, or the first one is not valid. */
+static __hot_inline int fetch_ranges(struct movev *m)
+{
+	const u64 left = m->arg.count - m->arg.done;
+	int i, n, valid;
+
+	if (left == 1)
+		n = read_one(m->ranges, user_range(m, m->arg.done));
+	else
+		n = read_ranges(m, min_t(u64, left, RANGES_MAX));
+	if (unlikely(m->arg.range_size > sizeof(m->ranges[0])))
+		n = check_rest(m, n);
+	for (i = 0; i < n; i++) {
+		valid = check_range(m, &m->ranges[i]);
+		if (unlikely(valid <= 0))
+			return i ?: valid ?: 1;
 	}
 	return n ?: -EFAULT;
 }
@@ -135,7 +142,7 @@ static unsigned int within_budget(struct movev *m, unsigned int n)
 }
 
 /* Returns how many of the first @n ranges were dealt with. */
-static unsigned int move_ranges(struct movev *m, unsigned int n)
+static __hot_inline unsigned int move_ranges(struct movev *m, unsigned int n, bool no_wait)
 {
 	struct anon_move_request req = {
 		.mm = m->ctx->mm,
@@ -146,7 +153,7 @@ static unsigned int move_ranges(struct movev *m, unsigned int n)
 		.owner = m->ctx,
 	};
 
-	if (unlikely(m->progress->no_wait)) {
+	if (unlikely(no_wait)) {
 		/* What a worker is to go on with must not be overtaken by what is behind it. */
 		req.flags = (req.flags & ~ANON_MOVE_GO_ON) | ANON_MOVE_NO_WAIT;
 		n = within_budget(m, n);
@@ -162,29 +169,37 @@ static unsigned int move_ranges(struct movev *m, unsigned int n)
 	return anon_move_ranges(&req, m->ranges, n);
 }
 
-/* A part of the first one has moved before. */
-static unsigned int move_rest(struct movev *m, unsigned int n)
+/* A part of the first one has moved before. What was read anew may have changed. */
+static void skip_moved(struct uffdio_movev_range *range,
+		       const struct userfaultfd_move_progress *progress)
 {
-	struct uffdio_movev_range *range = &m->ranges[0];
-	const unsigned long before = m->progress->moved;
-
-	m->progress->moved = 0;
-	/* What was read anew may have changed. */
-	if (range->len <= before)
+	if (range->len <= progress->moved)
 		range->stop = UFFDIO_MOVEV_INVALID;
-	range->dst += before;
-	range->src += before;
-	range->len -= before;
-	range->copied = m->progress->copied;
-	n = move_ranges(m, n);
-	range->dst -= before;
-	if (n)
-		range->moved += before;
+	range->dst += progress->moved;
+	range->src += progress->moved;
+	range->len -= progress->moved;
+	range->copied = progress->copied;
+}
+
+static __hot_inline unsigned int move_rest(struct movev *m, unsigned int n,
+					   struct userfaultfd_move_progress *progress)
+{
+	const u64 before = progress->moved;
+
+	if (before)
+		skip_moved(m->ranges, progress);
+	n = move_ranges(m, n, progress->no_wait);
+	if (before) {
+		m->ranges[0].dst -= before;
+		if (n)
+			m->ranges[0].moved += before;
+		progress->moved = 0;
+	}
 	return n;
 }
 
 /* Where a fault ends in a signal nobody waits for the page. */
-static void wake(const struct movev *m, unsigned int n)
+static __hot_inline void wake(const struct movev *m, unsigned int n)
 {
 	unsigned int i;
 
@@ -196,7 +211,7 @@ static void wake(const struct movev *m, unsigned int n)
 }
 
 /* And how many are done by now. Returns 0, -EAGAIN if one of them stopped, or -EFAULT. */
-static int store_ranges(struct movev *m, unsigned int n)
+static __hot_inline int store_ranges(struct movev *m, unsigned int n)
 {
 	struct uffdio_movev_range __user *urange = user_range(m, m->arg.done);
 	const size_t size = m->arg.range_size;
@@ -222,10 +237,9 @@ fault:
 }
 
 /* Is what comes behind the last @n ranges for a worker, or the last of them for what passes? */
-static bool leave_to_worker(struct movev *m, unsigned int n)
+static __hot_inline bool leave_to_worker(const struct movev *m, unsigned int n,
+					 struct userfaultfd_move_progress *progress)
 {
-	struct userfaultfd_move_progress *progress = m->progress;
-
 	if (likely(!progress->no_wait))
 		return false;
 	progress->done = m->arg.done;
@@ -243,25 +257,24 @@ static bool leave_to_worker(struct movev *m, unsigned int n)
 }
 
 /* All ranges, or until one stops. Returns as the call does. */
-static int move_all(struct movev *m)
+static __hot_inline int move_all(struct movev *m, struct userfaultfd_move_progress *progress)
 {
 	const bool go_on = m->arg.mode & UFFDIO_MOVEV_MODE_GO_ON;
-	struct userfaultfd_move_progress *progress = m->progress;
 	int error, n;
 
 	do {
 		cond_resched();
-		n = fetch_ranges(m, m->arg.done);
+		n = fetch_ranges(m);
 		if (n < 0)
 			return n;
-		n = unlikely(progress->moved) ? move_rest(m, n) : move_ranges(m, n);
+		n = move_rest(m, n, progress);
 		if (unlikely(!n && !progress->no_wait))
 			return -EINTR;
 		wake(m, n);
 		error = store_ranges(m, n);
 		if (error == -EFAULT)
 			return error;
-		if (leave_to_worker(m, n))
+		if (leave_to_worker(m, n, progress))
 			return -EAGAIN;
 		progress->result = error ?: progress->result;
 	} while (m->arg.done < m->arg.count && (go_on || !error));
@@ -280,7 +293,7 @@ static bool mode_valid(u64 mode)
 }
 
 /* Field by field, as copy_struct_from_user() of what mostly is as long takes longer. */
-static int read_arg(struct uffdio_movev *arg, const struct uffdio_movev __user *uarg)
+static __hot_inline int read_arg(struct uffdio_movev *arg, const struct uffdio_movev __user *uarg)
 {
 	if (!user_read_access_begin(uarg, sizeof(*uarg)))
 		return -EFAULT;
@@ -296,7 +309,28 @@ fault:
 	return -EFAULT;
 }
 
-static int fetch_arg(struct movev *m)
+/* Other sizes than those known here. */
+static int check_sizes(struct movev *m)
+{
+	struct uffdio_movev *arg = &m->arg;
+	int error = 0;
+
+	if (arg->size < sizeof(*arg))
+		return -EINVAL;
+	if (arg->size > PAGE_SIZE)
+		return -E2BIG;
+	if (arg->size > sizeof(*arg))
+		error = copy_struct_from_user(arg, sizeof(*arg), m->uarg, arg->size);
+	if (error)
+		return error;
+	/* What was read twice may have changed; the size that counts is the first one. */
+	if (arg->range_size < sizeof(struct uffdio_movev_range) || arg->range_size > PAGE_SIZE ||
+	    arg->range_size % sizeof(u64))
+		return -EINVAL;
+	return 0;
+}
+
+static __hot_inline int fetch_arg(struct movev *m, u64 done)
 {
 	struct uffdio_movev *arg = &m->arg;
 	size_t bytes;
@@ -305,23 +339,37 @@ static int fetch_arg(struct movev *m)
 	error = read_arg(arg, m->uarg);
 	if (error)
 		return error;
-	if (arg->size < sizeof(*arg))
-		return -EINVAL;
-	if (arg->size > PAGE_SIZE)
-		return -E2BIG;
-	if (unlikely(arg->size > sizeof(*arg)))
-		error = copy_struct_from_user(arg, sizeof(*arg), m->uarg, arg->size);
+	if (unlikely(arg->size != sizeof(*arg) || arg->range_size != sizeof(m->ranges[0])))
+		error = check_sizes(m);
 	if (error)
 		return error;
-	/* What was read twice may have changed; the size that counts is the first one. */
-	if (arg->range_size < sizeof(struct uffdio_movev_range) || arg->range_size > PAGE_SIZE ||
-	    arg->range_size % sizeof(u64) || arg->ranges % sizeof(u64) ||
-	    arg->count <= m->progress->done || !mode_valid(arg->mode) ||
+	if (arg->ranges % sizeof(u64) || arg->count <= done || !mode_valid(arg->mode) ||
 	    m->ctx->mm != current->mm)
 		return -EINVAL;
 	if (arg->ranges > ULONG_MAX || check_mul_overflow(arg->count, arg->range_size, &bytes))
 		return -EFAULT;
+	arg->done = done;
 	return 0;
+}
+
+/* Inline, so that the ioctl does not pay for a progress that is none. */
+static __hot_inline int move_on(struct userfaultfd_ctx *ctx, struct uffdio_movev __user *uarg,
+				struct userfaultfd_move_progress *progress)
+{
+	struct movev m __uninitialized; /* most of it is never used */
+	int result;
+
+	m.ctx = ctx;
+	m.uarg = uarg;
+	m.budget = USERFAULTFD_MOVE_INLINE;
+	result = fetch_arg(&m, progress->done);
+	if (result)
+		return result;
+	result = move_all(&m, progress);
+	/* Else it is there already. */
+	if (unlikely(result && result != -EAGAIN) && put_user(m.arg.done, &uarg->done))
+		return -EFAULT;
+	return result;
 }
 
 /**
@@ -341,7 +389,7 @@ int userfaultfd_anon_movev(struct userfaultfd_ctx *ctx, unsigned long arg)
 {
 	struct userfaultfd_move_progress progress = { };
 
-	return userfaultfd_movev_on(ctx, (struct uffdio_movev __user *)arg, &progress);
+	return move_on(ctx, (struct uffdio_movev __user *)arg, &progress);
 }
 
 /**
@@ -359,20 +407,5 @@ int userfaultfd_anon_movev(struct userfaultfd_ctx *ctx, unsigned long arg)
 int userfaultfd_movev_on(struct userfaultfd_ctx *ctx, struct uffdio_movev __user *uarg,
 			 struct userfaultfd_move_progress *progress)
 {
-	struct movev m __uninitialized; /* most of it is never used */
-	int result;
-
-	m.ctx = ctx;
-	m.uarg = uarg;
-	m.progress = progress;
-	m.budget = USERFAULTFD_MOVE_INLINE;
-	result = fetch_arg(&m);
-	if (result)
-		return result;
-	m.arg.done = progress->done;
-	result = move_all(&m);
-	/* Else it is there already. */
-	if (unlikely(result && result != -EAGAIN) && put_user(m.arg.done, &m.uarg->done))
-		return -EFAULT;
-	return result;
+	return move_on(ctx, uarg, progress);
 }

@@ -20,6 +20,16 @@ struct userfaultfd_ctx;
 struct vm_area_struct;
 
 /*
+ * Who moves one page pays for each call on the way. But where gcov counts, each copy of a
+ * function would have branches of its own.
+ */
+#ifdef CONFIG_GCOV_KERNEL
+#define __hot_inline	noinline
+#else
+#define __hot_inline	__always_inline
+#endif
+
+/*
  * What a request asks for. The first ones are the modes of UFFDIO_MOVEV, in their order.
  */
 /* Holes in the source count as moved instead of ending the move. */

@@ -113,18 +113,16 @@ struct anon_move_vector {
 	bool together;
 };
 
-/* Puts the cursor: of the range at @cur, or none if it is behind the last, @done bytes are done. */
-static inline void anon_move_set_range(struct anon_move_vector *v, unsigned int cur,
-				       unsigned long done)
+/* The request becomes the range at the cursor. */
+static inline void anon_move_load_range(struct anon_move_vector *v)
 {
-	v->cur = cur;
-	v->am.done = done;
+	const struct uffdio_movev_range *range = &v->ranges[v->cur];
+	struct anon_move_request *req = v->am.req;
+
+	req->dst = range->dst;
+	req->src = range->src;
+	req->len = range->len;
 	v->am.tries = 0;
-	if (cur == v->count)
-		return;
-	v->am.req->dst = v->ranges[cur].dst;
-	v->am.req->src = v->ranges[cur].src;
-	v->am.req->len = v->ranges[cur].len;
 }
 
 /* The negative errno, or 0, that a call comes to if it moved nothing and ended so. */

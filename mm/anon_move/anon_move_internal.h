@@ -25,16 +25,6 @@
 #include "../swap.h"
 #include "base.h"
 
-/*
- * Who moves one page pays for each call on the way. But where gcov counts, each copy of a
- * function would have branches of its own.
- */
-#ifdef CONFIG_GCOV_KERNEL
-#define __hot_inline	noinline
-#else
-#define __hot_inline	__always_inline
-#endif
-
 /* Mapping a page table starts an RCU section that only pte_unmap() tells sparse about. */
 static inline void anon_move_mapped(void)
 	__acquires(RCU)

@@ -574,6 +574,5 @@ bool anon_move_together(struct anon_move_vector *v)
 	if (!mm_has_notifiers(v->am.req->mm))
 		take_and_settle(&t);
 	anon_move_unlock_vmas(&v->am);
-	anon_move_set_range(v, v->cur, v->am.done);
 	return t.arrived;
 }

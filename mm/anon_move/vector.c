@@ -53,7 +53,8 @@ static __hot_inline void range_ends(struct anon_move_vector *v, enum anon_move_s
 
 	range->moved = moved(v);
 	range->stop = stop == ANON_MOVE_VMA ? why_not(&v->am) : told[stop];
-	anon_move_set_range(v, v->cur + 1, 0);
+	v->cur++;
+	v->am.done = 0;
 }
 
 static bool may_be_copied(const struct anon_move *am, enum anon_move_stop stop)
@@ -131,13 +132,15 @@ unsigned int anon_move_ranges(struct anon_move_request *req, struct uffdio_movev
 	enum anon_move_stop stop;
 
 	v.am.req = req;
+	v.am.done = 0;
 	v.am.folio = NULL;
 	v.ranges = ranges;
 	v.count = count;
+	v.cur = 0;
 	v.together = true;
 	anon_move_count(ANON_MOVE_CALLS, 1);
-	anon_move_set_range(&v, 0, 0);
 	while (v.cur < count && !fatal_signal_pending(current)) {
+		anon_move_load_range(&v);
 		if (IS_ENABLED(CONFIG_MIGRATION) && count > 1 && anon_move_together(&v))
 			continue;
 		stop = go_alone(&v);
@@ -145,7 +148,9 @@ unsigned int anon_move_ranges(struct anon_move_request *req, struct uffdio_movev
 			return v.cur;
 	}
 	/* Who waits for what has moved must hear of it. */
-	if (v.cur < count && v.am.done)
+	if (v.cur < count && v.am.done) {
+		anon_move_load_range(&v);
 		range_ends(&v, ANON_MOVE_KILLED);
+	}
 	return v.cur;
 }
