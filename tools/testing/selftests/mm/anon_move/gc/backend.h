@@ -50,6 +50,9 @@ extern const struct backend backend_move, backend_vector, backend_onlypages, bac
 extern const struct backend backend_mremap, backend_continue, backend_sigsegv, backend_relocate;
 extern int uffd;
 
+/* uring.c */
+int uffd_command(__u32 op, void *arg);
+
 void heap_register(uint64_t mode);
 void heap_unregister(void);
 void wake_waiters(size_t page, size_t pages);

@@ -2,13 +2,11 @@
 /*
  * Delivery: who gets to know of a fault on the heap. The faulting thread itself,
  * by a signal; a thread that polls the userfaultfd and reads the faults there are;
- * or one that has several reads in flight and takes what there is in batches.
- * Nobody, where the mutators are stopped until all is done.
+ * or one that does so by io_uring. Nobody, where the mutators are stopped until all
+ * is done.
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
-#include <liburing.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -25,7 +23,6 @@
 #include "options.h"
 
 #define READS		16U	/* messages at a time */
-#define STOP		READS	/* what the read of the stop event is called */
 
 static struct uffd_msg messages[READS];
 static pthread_t thread;
@@ -38,7 +35,12 @@ static void resolve_and_wake(uint64_t addr)
 		uffd_wake(uffd, (void *)(addr & -PAGE), PAGE);
 }
 
-static void resolve_faults(const uint64_t *addrs, size_t nr)
+/**
+ * resolve_faults() - see to it that pages are there, and that nobody waits for them
+ * @addrs: an address in each
+ * @nr: how many; the worker's batch has room for AROUND_MAX times as many
+ */
+void resolve_faults(const uint64_t *addrs, size_t nr)
 {
 	size_t i;
 
@@ -49,7 +51,13 @@ static void resolve_faults(const uint64_t *addrs, size_t nr)
 		resolve_and_wake(addrs[i]);
 }
 
-static uint64_t faulting_address(const struct uffd_msg *msg)
+/**
+ * faulting_address() - where a fault was
+ * @msg: what the userfaultfd says of it
+ *
+ * Return: the address.
+ */
+uint64_t faulting_address(const struct uffd_msg *msg)
 {
 	if (msg->event != UFFD_EVENT_PAGEFAULT)
 		fail("the userfaultfd delivers event %#x", msg->event);
@@ -86,65 +94,6 @@ static void *poll_and_read(void *unused)
 	return unused;
 }
 
-static uint64_t stop_value;
-
-static void queue_read(struct io_uring *ring, unsigned int nr)
-{
-	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
-
-	if (!sqe)
-		fail("io_uring: no room for a read");
-	if (nr == STOP)
-		io_uring_prep_read(sqe, stop_event, &stop_value, sizeof(stop_value), 0);
-	else
-		io_uring_prep_read(sqe, uffd, &messages[nr], sizeof(messages[nr]), 0);
-	io_uring_sqe_set_data64(sqe, nr);
-}
-
-/* Returns false when it is time to end. */
-static bool reap(struct io_uring *ring)
-{
-	struct io_uring_cqe *cqes[READS + 1];
-	unsigned int got = io_uring_peek_batch_cqe(ring, cqes, READS + 1), i, nr = 0, who;
-	uint64_t addrs[READS], cpu = thread_ns();
-	bool go_on = true;
-
-	for (i = 0; i < got; i++) {
-		who = io_uring_cqe_get_data64(cqes[i]);
-		if (who == STOP) {
-			go_on = false;
-			continue;
-		}
-		if (cqes[i]->res == sizeof(messages[who]))
-			addrs[nr++] = faulting_address(&messages[who]);
-		else if (cqes[i]->res != -EAGAIN && cqes[i]->res != -EINTR)
-			fail("io_uring read of the userfaultfd: %s", strerror(-cqes[i]->res));
-		queue_read(ring, who);
-	}
-	io_uring_cq_advance(ring, got);
-	resolve_faults(addrs, nr);
-	meters_work(WORK_FAULTS, thread_ns() - cpu);
-	return go_on;
-}
-
-static void *read_by_uring(void *unused)
-{
-	struct io_uring ring;
-	struct worker w;
-	unsigned int i;
-	int err = io_uring_queue_init(2 * READS, &ring, 0);
-
-	if (err)
-		cannot("no io_uring: %s", strerror(-err));
-	worker_init(&w, READS * AROUND_MAX);
-	for (i = 0; i <= READS; i++)
-		queue_read(&ring, i);
-	while (io_uring_submit_and_wait(&ring, 1) >= 0 && reap(&ring))
-		;
-	io_uring_queue_exit(&ring);
-	return unused;
-}
-
 static bool in_heap(uint64_t addr)
 {
 	return addr >= (uintptr_t)heap.base && addr < (uintptr_t)heap.base + heap.pages * PAGE;
@@ -169,9 +118,6 @@ static void open_uffd(void)
 	if (uffd < 0)
 		cannot("no userfaultfd with UFFDIO_MOVE%s in this kernel, or it is not allowed",
 		       backend->features ? " and minor faults" : "");
-	/* io_uring would not wait for what must not block. */
-	if (options.delivery == DELIVERY_URING)
-		fcntl(uffd, F_SETFL, fcntl(uffd, F_GETFL) & ~O_NONBLOCK);
 }
 
 /**
@@ -190,7 +136,7 @@ void delivery_start(void)
 	if (options.delivery == DELIVERY_THREAD)
 		err = pthread_create(&thread, NULL, poll_and_read, NULL);
 	else if (options.delivery == DELIVERY_URING)
-		err = pthread_create(&thread, NULL, read_by_uring, NULL);
+		err = pthread_create(&thread, NULL, read_by_uring, &stop_event);
 	else
 		err = sigaction(options.delivery == DELIVERY_SIGBUS ? SIGBUS : SIGSEGV, &action,
 				NULL);

@@ -106,12 +106,20 @@ static size_t settle_stops(struct vector *v)
 
 static void move_once(struct vector *v)
 {
-	size_t done, settled;
-	int err = move_vector(uffd, v->ranges, v->count, mode, &done);
+	struct uffdio_movev arg = {
+		.size = sizeof(arg),
+		.range_size = sizeof(v->ranges[0]),
+		.ranges = (uintptr_t)v->ranges,
+		.count = v->count,
+		.mode = mode,
+	};
+	const int err = uffd_command(UFFDIO_MOVEV, &arg);
+	size_t settled;
 
 	add(&events[EV_CALLS], 1);
-	if ((err && err != EAGAIN) || done != v->count)
-		fail("UFFDIO_MOVEV: %s, after %zu of %u ranges", strerror(err), done, v->count);
+	if ((err && err != EAGAIN) || arg.done != v->count)
+		fail("UFFDIO_MOVEV: %s, after %llu of %u ranges", strerror(err), arg.done,
+		     v->count);
 	settled = mark_moved(v);
 	settled += settle_stops(v);
 	v->tries = settled ? 0 : v->tries + 1;

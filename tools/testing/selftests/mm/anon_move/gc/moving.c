@@ -73,9 +73,15 @@ size_t settle(size_t page, char *src, int err)
 
 static struct moved by_uffd(size_t page, char *src, size_t pages)
 {
-	const uint64_t mode = options.delivery == DELIVERY_SIGBUS ? UFFDIO_MOVE_MODE_DONTWAKE : 0;
+	struct uffdio_move arg = {
+		.dst = (uintptr_t)page_addr(page),
+		.src = (uintptr_t)src,
+		.len = pages * PAGE,
+		.mode = options.delivery == DELIVERY_SIGBUS ? UFFDIO_MOVE_MODE_DONTWAKE : 0,
+	};
+	const int err = uffd_command(UFFDIO_MOVE, &arg);
 
-	return move_pages_of(uffd, page_addr(page), src, pages * PAGE, mode);
+	return (struct moved){ .err = err, .bytes = arg.move };
 }
 
 /* The kernel wakes nobody who waits for what this call brings. */
