@@ -13,6 +13,7 @@
 
 #define AREA		(2 * PMD_PAGES)
 #define RUN		(2 * MTHP_PAGES)
+#define FEW		6
 #define BEFORE_BORDER	(PMD_PAGES - MTHP_PAGES)	/* a run from here takes two steps */
 
 /* Far enough from all else to need page tables of every level. */
@@ -32,6 +33,8 @@ struct sweep {
 	char *dst;
 	__u64 mode;
 	bool by_vector;
+	bool is_shared;
+	pid_t child;
 	int nth_fd;
 	__u64 before[AREA];
 };
@@ -128,7 +131,7 @@ FIXTURE_TEARDOWN(fail_nth)
 	close(self->sweep.nth_fd);
 }
 
-static int use_far_destination(struct space *s)
+static int use_far_destination(struct space *s, __u64 mode)
 {
 	size_t len = s->pages * PAGE;
 
@@ -137,17 +140,26 @@ static int use_far_destination(struct space *s)
 		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
 	if (s->dst != FAR)
 		return -1;
-	return uffd_register(s->uffd, s->dst, len, UFFDIO_REGISTER_MODE_MISSING);
+	return uffd_register(s->uffd, s->dst, len, mode);
 }
 
 static void prepare(struct __test_metadata *_metadata, struct sweep *w)
 {
 	size_t unit = page_kinds[w->kind].unit;
+	__u64 mode = UFFDIO_REGISTER_MODE_MISSING;
 
+	if (w->mode & UFFDIO_MOVEV_MODE_WP)
+		mode |= UFFDIO_REGISTER_MODE_WP;
 	ASSERT_EQ(0, space_open(&w->space, AREA, 0));
-	ASSERT_EQ(0, use_far_destination(&w->space));
+	ASSERT_EQ(0, use_far_destination(&w->space, mode));
 	ASSERT_EQ(0, make_kind(&w->space, w->kind, 0, (w->pages + unit - 1) / unit * unit));
 	ASSERT_EQ(0, look(w->space.src, w->pages, w->before));
+	if (w->mode & UFFDIO_MOVEV_MODE_SPAN)
+		ASSERT_EQ(0, madvise(w->dst + PAGE, 3 * PAGE, MADV_DONTFORK));
+	if (!w->is_shared)
+		return;
+	w->child = share_with_child();
+	ASSERT_LT(0, w->child);
 }
 
 static bool arm(const struct sweep *w, unsigned int nth)
@@ -165,17 +177,22 @@ static bool has_failed(const struct sweep *w)
 	return atoi(left) == 0;
 }
 
+static struct moved move_from(const struct sweep *w, size_t n)
+{
+	const int uffd = w->space.uffd;
+	char *dst = w->dst + n * PAGE, *src = w->space.src + n * PAGE;
+	const size_t len = (w->pages - n) * PAGE;
+
+	if (w->by_vector)
+		return move_by_vector(uffd, dst, src, len, w->mode);
+	return move_pages_of(uffd, dst, src, len, w->mode);
+}
+
 static bool move_failing(struct sweep *w, unsigned int nth, struct moved *moved)
 {
-	const struct space *s = &w->space;
-	const size_t len = w->pages * PAGE;
-
 	if (!arm(w, nth))
 		return false;
-	if (w->by_vector)
-		*moved = move_by_vector(s->uffd, w->dst, s->src, len, w->mode);
-	else
-		*moved = move_pages_of(s->uffd, w->dst, s->src, len, w->mode);
+	*moved = move_from(w, 0);
 	return has_failed(w);
 }
 
@@ -205,8 +222,15 @@ static void check_places(struct __test_metadata *_metadata, const struct sweep *
 	ASSERT_EQ(0, look(w->space.src, w->pages, src));
 	ASSERT_EQ(0, look(w->dst, w->pages, dst));
 	EXPECT_EQ(n, first_not(src, n, there, 0));
-	EXPECT_EQ(n, first_unlike(w->before, dst, n, same));
 	EXPECT_EQ(w->pages - n, first_not(dst + n, w->pages - n, there, 0));
+	if (w->mode & UFFDIO_MOVEV_MODE_WP)
+		EXPECT_EQ(n, first_not(dst, n, PM_UFFD_WP, PM_UFFD_WP));
+	if (w->mode & UFFDIO_MOVEV_MODE_COPY) {
+		/* Elsewhere, and what was swapped out may have been read in. */
+		EXPECT_EQ(n, first_not(dst, n, PM_PRESENT, PM_PRESENT));
+		return;
+	}
+	EXPECT_EQ(n, first_unlike(w->before, dst, n, same));
 	EXPECT_EQ(w->pages - n, first_unlike(w->before + n, src + n, w->pages - n, same));
 }
 
@@ -215,8 +239,7 @@ static void finish(struct __test_metadata *_metadata, const struct sweep *w, siz
 	const struct space *s = &w->space;
 
 	if (n < w->pages)
-		EXPECT_EQ(0, move_pages_of(s->uffd, w->dst + n * PAGE, s->src + n * PAGE,
-					   (w->pages - n) * PAGE, w->mode).err);
+		EXPECT_EQ(0, move_from(w, n).err);
 	check_places(_metadata, w, w->pages);
 	/* A page that is missing after all must not make its reader wait. */
 	ASSERT_EQ(0, uffd_unregister(s->uffd, s->dst, s->pages * PAGE));
@@ -238,6 +261,8 @@ static bool attempt(struct __test_metadata *_metadata, struct sweep *w, unsigned
 	check_places(_metadata, w, n);
 	finish(_metadata, w, n);
 	space_close(&w->space);
+	if (w->is_shared)
+		end_child(w->child);
 	EXPECT_EQ(0, frames_kept(w->before, w->pages));
 	if (_metadata->exit_code)
 		TH_LOG("when number %u failed: errno %d, %lld bytes", nth, moved.err, moved.bytes);
@@ -321,6 +346,72 @@ TEST_F_TIMEOUT(vector_nth, sweep, PATIENCE)
 	TH_LOG("%u things failed, one by one", nth - 1);
 	EXPECT_LE(variant->kind == KIND_SMALL ? 2 * variant->pages : 1, nth)
 		TH_LOG("to lock a page and to look at its pins can fail for each");
+}
+
+/* What a mode has to do beside the move fails as well. */
+FIXTURE(mode_nth)
+{
+	struct sweep sweep;
+};
+
+FIXTURE_VARIANT(mode_nth)
+{
+	enum page_kind_id kind;
+	size_t pages;
+	__u64 mode;
+	__u64 feature;
+	bool is_shared;
+};
+
+/* What is pinned only as failure has it is copied; what is shared always. */
+FIXTURE_VARIANT_ADD(mode_nth, copy) {
+	KIND_SMALL, FEW, UFFDIO_MOVEV_MODE_COPY, UFFD_FEATURE_MOVEV_COPY, false };
+FIXTURE_VARIANT_ADD(mode_nth, copy_shared) {
+	KIND_SMALL, FEW, UFFDIO_MOVEV_MODE_COPY, UFFD_FEATURE_MOVEV_COPY, true };
+FIXTURE_VARIANT_ADD(mode_nth, copy_shared_swapped) {
+	KIND_SWAPPED, FEW, UFFDIO_MOVEV_MODE_COPY, UFFD_FEATURE_MOVEV_COPY, true };
+FIXTURE_VARIANT_ADD(mode_nth, copy_armed) {
+	KIND_SMALL, FEW, UFFDIO_MOVEV_MODE_COPY | UFFDIO_MOVEV_MODE_WP,
+	UFFD_FEATURE_MOVEV_COPY | UFFD_FEATURE_MOVEV_ARM, true };
+FIXTURE_VARIANT_ADD(mode_nth, armed) {
+	KIND_SMALL, FEW, UFFDIO_MOVEV_MODE_WP, UFFD_FEATURE_MOVEV_ARM, false };
+FIXTURE_VARIANT_ADD(mode_nth, armed_swapped) {
+	KIND_SWAPPED, FEW, UFFDIO_MOVEV_MODE_WP, UFFD_FEATURE_MOVEV_ARM, false };
+FIXTURE_VARIANT_ADD(mode_nth, span) {
+	KIND_SMALL, RUN, UFFDIO_MOVEV_MODE_SPAN, UFFD_FEATURE_MOVEV_SPAN, false };
+FIXTURE_VARIANT_ADD(mode_nth, copy_span) {
+	KIND_SMALL, RUN, UFFDIO_MOVEV_MODE_COPY | UFFDIO_MOVEV_MODE_SPAN,
+	UFFD_FEATURE_MOVEV_COPY | UFFD_FEATURE_MOVEV_SPAN, true };
+
+FIXTURE_SETUP(mode_nth)
+{
+	struct sweep *w = &self->sweep;
+	const char *missing = features_missing(variant->feature, "no such mode in this kernel");
+
+	missing = missing ? missing : injection_missing();
+	missing = missing ? missing : kind_missing(variant->kind);
+	if (missing)
+		SKIP(return, "%s: %s", page_kinds[variant->kind].name, missing);
+	ASSERT_EQ(0, sweep_open(w, variant->kind, variant->pages, PMD_PAGES - FEW / 2));
+	w->by_vector = true;
+	w->mode = variant->mode;
+	w->is_shared = variant->is_shared;
+}
+
+FIXTURE_TEARDOWN(mode_nth)
+{
+	close(self->sweep.nth_fd);
+}
+
+TEST_F_TIMEOUT(mode_nth, sweep, PATIENCE)
+{
+	unsigned int nth;
+
+	for (nth = 1; attempt(_metadata, &self->sweep, nth); nth++)
+		ASSERT_EQ(KSFT_PASS, _metadata->exit_code);
+	TH_LOG("%u things failed, one by one", nth - 1);
+	EXPECT_LE(variant->kind == KIND_SMALL ? variant->pages : 1, nth)
+		TH_LOG("something can fail for each page");
 }
 
 FIXTURE(relocate_nth)

@@ -10,6 +10,7 @@
 #include "vector_errno.h"
 
 #define RANGES_MAX	(PMD_PAGES / MTHP_PAGES)
+#define MOVE_MODES	(UFFDIO_MOVE_MODE_DONTWAKE | UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES)
 
 /**
  * vectors_missing() - can the kernel move several ranges a call?
@@ -72,7 +73,7 @@ static size_t cut(struct uffdio_movev_range *ranges, __u64 dst, __u64 src, size_
  * @dst: first byte of the destination
  * @src: first byte of the source
  * @len: bytes, a multiple of PAGE
- * @mode: UFFDIO_MOVE_MODE_*
+ * @mode: UFFDIO_MOVE_MODE_*, and of UFFDIO_MOVEV_MODE_* what that call has no mode for
  *
  * Return: errno and .move.
  */
@@ -81,7 +82,7 @@ struct moved move_by_vector(int uffd, void *dst, void *src, size_t len, __u64 mo
 	struct uffdio_movev_range ranges[RANGES_MAX];
 	size_t count = cut(ranges, (uintptr_t)dst, (uintptr_t)src, len / PAGE), done, i;
 	struct moved moved = { .err = 0 };
-	__u64 modes = 0;
+	__u64 modes = mode & ~MOVE_MODES;
 	int err;
 
 	if (mode & UFFDIO_MOVE_MODE_DONTWAKE)

@@ -171,14 +171,14 @@ static bool pages_vanish(const struct plan *p)
 }
 
 /*
- * A page that others share or have pinned stays, until somebody makes a private copy of it.
- * What mremap() can't relocate it moves all the same, with the whole mapping.
+ * A page that others share or have pinned stays, until somebody makes a private copy of it,
+ * as a mover may. What mremap() can't relocate it moves all the same, with the whole mapping.
  */
 static bool must_stay(const struct plan *p, size_t column)
 {
 	unsigned int copies = BIT(RIVAL_FAULT) | BIT(RIVAL_PIN) | BIT(RIVAL_COLLAPSE);
 
-	if (p->mover == MOVER_RELOCATE)
+	if (p->mover == MOVER_RELOCATE || p->mover == MOVER_COPY)
 		return false;
 	switch (p->kind) {
 	case STRESS_PINNED:

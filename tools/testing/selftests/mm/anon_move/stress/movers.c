@@ -92,6 +92,9 @@ static struct moved move_by(enum mover mover, struct arena *a, char *to, char *f
 	switch (mover) {
 	case MOVER_VECTOR:
 		return move_by_vector(a->space.uffd, to, from, pages * PAGE, mode);
+	case MOVER_COPY:
+		return move_by_vector(a->space.uffd, to, from, pages * PAGE,
+				      mode | UFFDIO_MOVEV_MODE_COPY);
 	case MOVER_ONLYPAGES:
 		return move_by_mremap(to, from, pages * PAGE, mode);
 	case MOVER_RELOCATE:

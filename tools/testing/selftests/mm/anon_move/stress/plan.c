@@ -13,6 +13,7 @@ static const char * const shift_names[SHIFTS] = {
 
 static const char * const movers[MOVERS] = {
 	[MOVER_UFFD] = "UFFDIO_MOVE", [MOVER_VECTOR] = "UFFDIO_MOVEV",
+	[MOVER_COPY] = "UFFDIO_MOVEV with copies",
 	[MOVER_ONLYPAGES] = "ONLYPAGES", [MOVER_RELOCATE] = "RELOCATE_ANON",
 };
 
@@ -179,6 +180,7 @@ void plan_cells(__u64 seed)
 		rival_lacks[group] = rival_missing(group);
 	mover_lacks[MOVER_RELOCATE] = relocate_missing();
 	mover_lacks[MOVER_VECTOR] = vectors_missing();
+	mover_lacks[MOVER_COPY] = features_missing(UFFD_FEATURE_MOVEV_COPY, "no copies");
 	for (geometry = 0; geometry < GEOMETRIES; geometry++) {
 		typeof(*decks) *deck = &decks[nr_decks];
 
@@ -267,7 +269,7 @@ static void plan_kind(struct plan *p)
 
 /*
  * Who takes mappings with it loses what came to their new place before, and what
- * a rival has taken away to bring it back.
+ * a rival has taken away to bring it back. Who copies leaves a pin behind.
  */
 static enum mover draw_mover(struct plan *p)
 {
@@ -276,6 +278,8 @@ static enum mover draw_mover(struct plan *p)
 
 	if ((mover == MOVER_RELOCATE && p->rivals & brings) || mover_lacks[mover])
 		return MOVER_UFFD;
+	if (mover == MOVER_COPY && p->rivals & BIT(RIVAL_PIN))
+		return MOVER_VECTOR;
 	return mover;
 }
 

@@ -46,7 +46,7 @@ enum rival_id {
 };
 
 /* Who moves. */
-enum mover { MOVER_UFFD, MOVER_VECTOR, MOVER_ONLYPAGES, MOVER_RELOCATE, MOVERS };
+enum mover { MOVER_UFFD, MOVER_VECTOR, MOVER_COPY, MOVER_ONLYPAGES, MOVER_RELOCATE, MOVERS };
 
 enum shift { SHIFT_NONE, SHIFT_PAGE, SHIFT_ACROSS, SHIFTS };
 enum length { LENGTH_PAGE, LENGTH_FEW, LENGTH_PMD, LENGTH_PMDS, LENGTH_GIB, LENGTHS };
@@ -93,7 +93,8 @@ struct limits {
  * @turns: how often they go there, and back if they can
  * @reclaim: reclaim is to find the pages afterwards
  * @mode: UFFDIO_MOVE_MODE_*
- * @mover: UFFDIO_MOVE, UFFDIO_MOVEV, MREMAP_ONLYPAGES or MREMAP_RELOCATE_ANON
+ * @mover: UFFDIO_MOVE, UFFDIO_MOVEV with or without copies, MREMAP_ONLYPAGES or
+ *	    MREMAP_RELOCATE_ANON
  * @spans: columns that have a page
  * @nr_spans: how many of them
  */
