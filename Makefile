@@ -24,10 +24,10 @@ programs: kernel selftests ## run programs of Debian's with their mremap() reloc
 bench-docs: setup ## write the tables and draw the charts of Documentation/mm/anon_move-{bench,mremap,programs}-BASE.* from what those targets left in build/BASE
 	@tools/anon_move/bench-docs
 
-test: ## lint, compile tests, guests with and without debugging, on both bases (with BASE=... on one)
+test: ## lint, compile tests, guests: of 6.12 on the release kernel, of 7.3 on the debug kernel; with BASE=... one base on both
 	@tools/testing/anon_move/test $(BASE)
 
-test-long: ## what takes longer: the collector on every backend, noise, data races, the series patch by patch
+test-long: ## what takes longer: the other kernel of each base, the collector on every backend, noise, data races, the series patch by patch
 	@tools/testing/anon_move/test --long $(BASE)
 
 check: setup kernel selftests ## before a commit, in minutes: lint, unit tests, selftests and stress on the release kernel

@@ -13,6 +13,8 @@ JOBS=${JOBS:-$(nproc)}
 
 # Compiled objects survive the checkout: a fresh clone finds them by content, whatever its path.
 export CCACHE_DIR=$CACHE/ccache CCACHE_BASEDIR=$TOP CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=8G
+# A file that is not there yet is not preprocessed twice.
+export CCACHE_DEPEND=1
 export PATH=/usr/lib/ccache:$PATH
 export KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 1970' KBUILD_BUILD_USER=anon_move KBUILD_BUILD_HOST=anon_move
 
