@@ -92,8 +92,9 @@ function vectors(    i, row, most, ours, form) {
 			continue
 		ours = get(row, "vector", "a_page")
 		most = row == "vec.one" ? get(row, "calls", "a_page") * 1.1 : target[row]
-		printf form, row, show(row, "calls", "a_page", "%.1f"), sprintf("%.1f", ours), sprintf("%.1f", most),
-			(ours + 0 > most + 0 ? miss(row ": UFFDIO_MOVEV takes " ours ", at most " most) : "yes"),
+		printf form, row, show(row, "calls", "a_page", "%.1f"), sprintf("%.1f", ours),
+			most ? sprintf("%.1f", most) : "-",
+			!most ? "-" : (ours + 0 > most + 0 ? miss(row ": UFFDIO_MOVEV takes " ours ", at most " most) : "yes"),
 			show(row, "calls", "flushes", "%.1f"), show(row, "vector", "flushes", "%.1f")
 	}
 }
@@ -155,8 +156,9 @@ END {
 	if (nr_vectors) {
 		print "Short ranges in one call; instructions a page, flushes a call. same: 64 single pages in two page"
 		print "tables; apart: each in tables of its own; runs: 8 of 8 pages; one: a call for a single page."
-		print "uring: 32 threads fault; a fault and 32 faults, read and resolved one by one, or those that there"
-		print "are by one io_uring_enter() with UFFDIO_MOVEV; all that the CPU does for it, the faults included."
+		print "uring: 32 threads fault, and one resolves it, fault by fault with poll(), read() and UFFDIO_MOVE,"
+		print "or all that there are with one io_uring_enter() and UFFDIO_MOVEV; what that thread takes for a"
+		print "fault. fault: all that the CPU does for it, the threads that fault included. Flushes of 32 faults."
 		print ""
 		vectors()
 		print ""

@@ -174,6 +174,49 @@ static inline struct uffdio_movev_range uffd_movev_range(void *dst, const void *
 }
 
 /**
+ * uffd_movev_arg() - the argument of UFFDIO_MOVEV
+ * @ranges: the ranges
+ * @count: how many there are
+ * @mode: UFFDIO_MOVEV_MODE_*
+ *
+ * Return: the argument, with all else 0. It points to @ranges.
+ */
+static inline struct uffdio_movev uffd_movev_arg(struct uffdio_movev_range *ranges, size_t count,
+						 unsigned long long mode)
+{
+	struct uffdio_movev arg;
+
+	memset(&arg, 0, sizeof(arg));
+	arg.size = sizeof(arg);
+	arg.range_size = sizeof(*ranges);
+	arg.ranges = (uintptr_t)ranges;
+	arg.count = count;
+	arg.mode = mode;
+	return arg;
+}
+
+/**
+ * uffd_movev_told() - what UFFDIO_MOVEV has told, by whatever way it was called
+ * @arg: the argument, from uffd_movev_arg()
+ * @error: 0 or the positive errno of the call
+ *
+ * Return: how many ranges were dealt with, which one stopped first, and why.
+ */
+static inline struct uffd_moved_ranges uffd_movev_told(const struct uffdio_movev *arg, int error)
+{
+	struct uffd_moved_ranges moved = { (size_t)arg->done, 0, UFFDIO_MOVEV_DONE, error };
+	const struct uffdio_movev_range *ranges =
+		(const struct uffdio_movev_range *)(uintptr_t)arg->ranges;
+
+	moved.first = error ? 0 : moved.done;
+	while (moved.first < moved.done && !ranges[moved.first].stop)
+		moved.first++;
+	if (moved.first < moved.done)
+		moved.stop = ranges[moved.first].stop;
+	return moved;
+}
+
+/**
  * uffd_movev() - move the pages of several ranges, one range after the other
  * @uffd: descriptor that the destinations are registered with
  * @ranges: the ranges; of those dealt with moved, copied (bytes) and stop are set
@@ -188,24 +231,10 @@ static inline struct uffdio_movev_range uffd_movev_range(void *dst, const void *
 static inline struct uffd_moved_ranges uffd_movev(int uffd, struct uffdio_movev_range *ranges,
 						  size_t count, unsigned long long mode)
 {
-	struct uffd_moved_ranges moved = { 0, 0, UFFDIO_MOVEV_DONE, 0 };
-	struct uffdio_movev arg;
+	struct uffdio_movev arg = uffd_movev_arg(ranges, count, mode);
+	const int error = ioctl(uffd, UFFDIO_MOVEV, &arg) ? errno : 0;
 
-	memset(&arg, 0, sizeof(arg));
-	arg.size = sizeof(arg);
-	arg.range_size = sizeof(*ranges);
-	arg.ranges = (uintptr_t)ranges;
-	arg.count = count;
-	arg.mode = mode;
-	if (ioctl(uffd, UFFDIO_MOVEV, &arg))
-		moved.error = errno;
-	moved.done = (size_t)arg.done;
-	moved.first = moved.error ? 0 : moved.done;
-	while (moved.first < moved.done && !ranges[moved.first].stop)
-		moved.first++;
-	if (moved.first < moved.done)
-		moved.stop = ranges[moved.first].stop;
-	return moved;
+	return uffd_movev_told(&arg, error);
 }
 
 /**

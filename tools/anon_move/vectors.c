@@ -66,12 +66,7 @@ static void check(const struct vector *v)
 
 static void by_vector(const struct vector *v, struct uffdio_movev_range *ranges)
 {
-	struct uffdio_movev arg = {
-		.size = sizeof(arg),
-		.range_size = sizeof(*ranges),
-		.ranges = (uintptr_t)ranges,
-		.count = v->shape->ranges,
-	};
+	struct uffdio_movev arg = uffd_movev_arg(ranges, v->shape->ranges, 0);
 
 	if (ioctl(v->uffd, UFFDIO_MOVEV, &arg))
 		err(FAILED, "%s: UFFDIO_MOVEV, after %llu ranges", v->shape->name, arg.done);

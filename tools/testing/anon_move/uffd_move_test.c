@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Tests of tools/anon_move/uffd_move.h: how far a move came and why it stopped, and what the kernel
- * offers.
+ * Tests of tools/anon_move/uffd_move.h and uffd_move_uring.h: how far a move came and why it
+ * stopped, and what the kernel offers.
  *
  * Its calls come through the ioctl() below, which can be a kernel that knows less than this one.
  */
 #define _GNU_SOURCE
+#include <liburing.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/mman.h>
@@ -14,7 +15,7 @@
 #include <sys/wait.h>
 
 #include "kselftest_harness.h"
-#include "../../anon_move/uffd_move.h"
+#include "../../anon_move/uffd_move_uring.h"
 
 #define PAGE		4096UL
 #define PAGES		16UL
@@ -221,6 +222,70 @@ TEST_F(area, nothing_moves)
 	EXPECT_EQ(0, moved.bytes);
 	EXPECT_EQ(EINVAL, moved.stop);
 	EXPECT_EQ(2, moves);
+}
+
+/* Returns the completion's result; the request says 7 of itself. */
+static int by_ring(int uffd, struct uffdio_move *one, struct uffdio_movev *several)
+{
+	struct io_uring_cqe *cqe;
+	struct io_uring_sqe *sqe;
+	struct io_uring ring;
+	int result = -EIO;
+
+	if (io_uring_queue_init(2, &ring, 0))
+		return result;
+	sqe = io_uring_get_sqe(&ring);
+	/* What the request before it has left there. */
+	memset(sqe, 0xff, sizeof(*sqe));
+	io_uring_sqe_set_data64(sqe, 7);
+	if (one)
+		uffd_move_prep(sqe, uffd, one);
+	else
+		uffd_movev_prep(sqe, uffd, several);
+	if (io_uring_submit_and_wait(&ring, 1) == 1 && !io_uring_peek_cqe(&ring, &cqe))
+		result = cqe->user_data == 7 ? cqe->res : -EILSEQ;
+	io_uring_queue_exit(&ring);
+	return result;
+}
+
+static bool no_ring(void)
+{
+	return !(uffd_move_features() & UFFD_FEATURE_MOVE_URING);
+}
+
+TEST_F(area, one_range_moves_by_a_ring)
+{
+	struct area *a = &self->a;
+	struct uffdio_move arg = {
+		.dst = (uintptr_t)a->dst, .src = (uintptr_t)a->src, .len = 4 * PAGE,
+	};
+
+	if (no_ring())
+		SKIP(return, "no moves by io_uring in this kernel");
+	EXPECT_EQ(0, by_ring(a->uffd, &arg, NULL));
+	EXPECT_EQ(4 * PAGE, arg.move);
+	EXPECT_EQ(0, moves);
+	EXPECT_TRUE(arrived(a, 0, 4));
+}
+
+TEST_F(area, ranges_move_by_a_ring)
+{
+	struct area *a = &self->a;
+	struct uffdio_movev arg = uffd_movev_arg(a->ranges, 3, GO_ON);
+	struct uffd_moved_ranges moved;
+
+	if (no_ring())
+		SKIP(return, "no moves by io_uring in this kernel");
+	set_ranges(a);
+	ASSERT_EQ(0, occupy(a, 2));
+	moved = uffd_movev_told(&arg, -by_ring(a->uffd, NULL, &arg));
+	EXPECT_EQ(3, moved.done);
+	EXPECT_EQ(1, moved.first);
+	EXPECT_EQ(UFFDIO_MOVEV_EXISTS, moved.stop);
+	EXPECT_EQ(EAGAIN, moved.error);
+	expect(_metadata, &a->ranges[1], 1, UFFDIO_MOVEV_EXISTS);
+	expect(_metadata, &a->ranges[2], 3, UFFDIO_MOVEV_DONE);
+	EXPECT_TRUE(arrived(a, 3, 3));
 }
 
 TEST_F(area, all_ranges_move)
