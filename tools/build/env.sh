@@ -60,13 +60,15 @@ config_fragments() {
 	for name in guest "base-$BASE" "$@"; do cat "$TOP/tools/vm/configs/$name.config"; done
 }
 
-# The pristine base: KSRC when given, else the unpacked Debian package.
+# The pristine base: KSRC when given, else the unpacked Debian package. Not a symlink to it, of which a copy is one as well.
 base_dir() {
+	local dir
+
 	if [ -n "${KSRC:-}" ]; then
 		[ -f "$KSRC/Kbuild" ] || die "KSRC=$KSRC is not a kernel source tree"
 		[ ! -e "$KSRC/include/config" ] || die "KSRC=$KSRC was built in place; run 'make mrproper' there first"
-		(cd "$KSRC" && pwd)
+		realpath "$KSRC"
 	else
-		"$TOP/tools/build/source"
+		dir=$("$TOP/tools/build/source") && realpath "$dir"
 	fi
 }
