@@ -10,7 +10,14 @@
 #ifndef UFFD_MOVE_URING_H
 #define UFFD_MOVE_URING_H
 
-#include <linux/io_uring.h>
+/*
+ * Which of them is the caller's to say. They share an include guard, and in C++ an
+ * older one has the buffers of struct io_uring_buf_ring in another place.
+ */
+#ifndef LINUX_IO_URING_H
+#error "include <liburing.h>, or <linux/io_uring.h>, before uffd_move_uring.h"
+#endif
+
 #include "uffd_move.h"
 
 /* The command of IORING_OP_URING_CMD lies where others have an offset. */
@@ -29,13 +36,15 @@ static inline void uffd_move_prep_op(struct io_uring_sqe *sqe, int uffd, uint32_
 
 /**
  * uffd_move_prep() - make UFFDIO_MOVE of a request
- * @sqe: the request; all but its user_data is set, its flags to 0
+ * @sqe: the request; all but its user_data is set, its flags to 0; the second half that
+ *	 it has with IORING_SETUP_SQE128 has to be 0
  * @uffd: descriptor that the destination is registered with
  * @arg: the argument, to be left alone until the completion, when its move is set:
  *	 bytes moved, or a negative errno
  *
- * The completion's result is 0 when everything moved, or a negative errno as of
- * the ioctl; -EINVAL also where the kernel has no such requests.
+ * The completion's result is 0 when everything moved, or a negative errno: as of the
+ * ioctl; -EOPNOTSUPP or -EINVAL where the kernel has no such requests; -ECANCELED if
+ * the ring has cancelled it, perhaps when part of it was done.
  */
 static inline void uffd_move_prep(struct io_uring_sqe *sqe, int uffd, struct uffdio_move *arg)
 {
@@ -44,15 +53,18 @@ static inline void uffd_move_prep(struct io_uring_sqe *sqe, int uffd, struct uff
 
 /**
  * uffd_movev_prep() - make UFFDIO_MOVEV of a request
- * @sqe: the request; all but its user_data is set, its flags to 0
+ * @sqe: the request; as of uffd_move_prep()
  * @uffd: descriptor that the destinations are registered with
  * @arg: the argument, from uffd_movev_arg(); it and its ranges are to be left alone
  *	 until the completion
  *
  * Hand @arg and the completion's result, with its sign changed, to uffd_movev_told().
+ * The result may be as that of uffd_move_prep().
  */
 static inline void uffd_movev_prep(struct io_uring_sqe *sqe, int uffd, struct uffdio_movev *arg)
 {
+	/* So that a request that was refused tells nothing of the one before. */
+	arg->done = 0;
 	uffd_move_prep_op(sqe, uffd, UFFDIO_MOVEV, arg);
 }
 

@@ -50,6 +50,9 @@ extern const struct backend backend_move, backend_vector, backend_onlypages, bac
 extern const struct backend backend_mremap, backend_continue, backend_sigsegv, backend_relocate;
 extern int uffd;
 
+/* movev.c */
+bool kernel_has(uint64_t features);
+
 /* uring.c */
 int uffd_command(__u32 op, void *arg);
 

@@ -66,7 +66,7 @@ uint64_t faulting_address(const struct uffd_msg *msg)
 
 static void read_faults(void)
 {
-	uint64_t cpu = thread_ns(), addrs[READS];
+	uint64_t addrs[READS];
 	ssize_t got = read(uffd, messages, sizeof(messages));
 	size_t nr = got / sizeof(*messages), i;
 
@@ -78,7 +78,6 @@ static void read_faults(void)
 	for (i = 0; i < nr; i++)
 		addrs[i] = faulting_address(&messages[i]);
 	resolve_faults(addrs, nr);
-	meters_work(WORK_FAULTS, thread_ns() - cpu);
 }
 
 static void *poll_and_read(void *unused)
@@ -86,11 +85,16 @@ static void *poll_and_read(void *unused)
 	struct pollfd fds[2] = {
 		{ .fd = uffd, .events = POLLIN }, { .fd = stop_event, .events = POLLIN },
 	};
+	uint64_t cpu = thread_ns(), now;
 	struct worker w;
 
 	worker_init(&w, READS * AROUND_MAX);
-	while (poll(fds, 2, -1) > 0 && !fds[1].revents)
+	while (poll(fds, 2, -1) > 0 && !fds[1].revents) {
 		read_faults();
+		now = thread_ns();
+		meters_work(WORK_FAULTS, now - cpu);
+		cpu = now;
+	}
 	return unused;
 }
 

@@ -283,6 +283,13 @@ static void ten_cycles(struct __test_metadata *_metadata, struct outcome *o,
 			TH_LOG("%s: %s", options, o->said);
 }
 
+static bool moves_by_ring(const char *backend, const char *delivery)
+{
+	return !strcmp(delivery, "uring") &&
+	       (!strcmp(backend, "move") || !strcmp(backend, "vector")) &&
+	       !base_serves() && !features_missing(UFFD_FEATURE_MOVE_URING, "");
+}
+
 TEST_F_TIMEOUT(backends, shadow_agrees, PATIENCE)
 {
 	static const char * const threads[] = {
@@ -297,6 +304,8 @@ TEST_F_TIMEOUT(backends, shadow_agrees, PATIENCE)
 			 "--mib 16 --cycles 10 --churn 8 --backend %s --delivery %s --seed %zu %s",
 			 variant->backend, variant->delivery, i + 1, threads[i]);
 		ten_cycles(_metadata, &self->o, options, variant->has_wall);
+		if (moves_by_ring(variant->backend, variant->delivery))
+			EXPECT_LT(0, value_of(&self->o, "event_calls_by_ring"));
 	}
 }
 

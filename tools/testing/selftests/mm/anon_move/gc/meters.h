@@ -14,7 +14,8 @@ extern const char *const work_names[WORKS];
 /* What the kernel said to the backends, and what they did about it. */
 enum event {
 	EV_EEXIST, EV_ENOENT, EV_EAGAIN, EV_PARTIAL, EV_EBUSY, EV_COPIED_BYTES, EV_CALLS,
-	EV_POOL_EMPTY, EV_FAULTS, EV_LATE, EV_BATCHES, EV_FORKS, EV_PINS, EV_PAGEOUTS, EVENTS
+	EV_BY_RING, EV_POOL_EMPTY, EV_FAULTS, EV_LATE, EV_BATCHES, EV_FORKS, EV_PINS,
+	EV_PAGEOUTS, EVENTS
 };
 
 extern uint64_t events[EVENTS];

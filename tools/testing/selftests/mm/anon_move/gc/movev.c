@@ -27,7 +27,13 @@ struct vector {
 
 static __u64 mode;
 
-static bool kernel_has(__u64 features)
+/**
+ * kernel_has() - can a userfaultfd like ours have these features?
+ * @features: UFFD_FEATURE_*
+ *
+ * Return: true if it can have all of them.
+ */
+bool kernel_has(uint64_t features)
 {
 	int probe = uffd_open(UFFD_USER_MODE_ONLY, features);
 

@@ -16,7 +16,8 @@
 const char *const event_names[EVENTS] = {
 	[EV_EEXIST] = "eexist", [EV_ENOENT] = "enoent", [EV_EAGAIN] = "eagain",
 	[EV_PARTIAL] = "partial", [EV_EBUSY] = "ebusy", [EV_COPIED_BYTES] = "bytes_copied",
-	[EV_CALLS] = "calls", [EV_POOL_EMPTY] = "pool_empty", [EV_FAULTS] = "faults",
+	[EV_CALLS] = "calls", [EV_BY_RING] = "calls_by_ring",
+	[EV_POOL_EMPTY] = "pool_empty", [EV_FAULTS] = "faults",
 	[EV_LATE] = "late_faults", [EV_BATCHES] = "runs", [EV_FORKS] = "forks",
 	[EV_PINS] = "pins", [EV_PAGEOUTS] = "pageouts",
 };

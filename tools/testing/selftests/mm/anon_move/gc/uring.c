@@ -136,7 +136,7 @@ static void enter(struct deliverer *d)
 /* All that has been read; while it is resolved more may be. */
 static void resolve_read(struct deliverer *d)
 {
-	uint64_t addrs[URING_BUFFERS * URING_FAULTS], cpu = thread_ns();
+	uint64_t addrs[URING_BUFFERS * URING_FAULTS];
 	const size_t nr = d->nr;
 	unsigned int i;
 
@@ -147,7 +147,6 @@ static void resolve_read(struct deliverer *d)
 	d->nr = 0;
 	d->filled = 0;
 	resolve_faults(addrs, nr);
-	meters_work(WORK_FAULTS, thread_ns() - cpu);
 }
 
 static void open_ring(struct deliverer *d, int stop_event)
@@ -160,7 +159,8 @@ static void open_ring(struct deliverer *d, int stop_event)
 	if (err)
 		cannot("no io_uring: %s", strerror(-err));
 	queue_stop(d, stop_event);
-	d->moves = !features_missing(UFFD_FEATURE_MOVE_URING, "");
+	/* Whoever has chosen the base's mover would get ours. */
+	d->moves = !base_serves() && kernel_has(UFFD_FEATURE_MOVE_URING);
 }
 
 /**
@@ -173,15 +173,18 @@ void *read_by_uring(void *stop_event)
 {
 	static struct deliverer d;
 	struct worker w;
+	uint64_t cpu;
 
 	open_ring(&d, *(int *)stop_event);
 	own = &d;
 	worker_init(&w, URING_BUFFERS * URING_FAULTS * AROUND_MAX);
 	while (!d.stop) {
+		cpu = thread_ns();
 		if (d.nr)
 			resolve_read(&d);
 		else
 			enter(&d);
+		meters_work(WORK_FAULTS, thread_ns() - cpu);
 	}
 	io_uring_queue_exit(&d.ring);
 	free(d.faults.buffers);
@@ -201,6 +204,7 @@ int uffd_command(__u32 op, void *arg)
 
 	if (!d || !d->moves)
 		return ioctl(uffd, op, arg) ? errno : 0;
+	add(&events[EV_BY_RING], 1);
 	queue_move(d, op, arg);
 	while (d->moving)
 		enter(d);

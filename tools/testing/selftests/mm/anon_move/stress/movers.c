@@ -29,6 +29,10 @@ static unsigned int may_give(const struct plan *p, enum mover mover)
 	unsigned int may = stress_kinds[p->kind].may;
 	int i;
 
+	/* What may not move is copied. */
+	if (mover == MOVER_COPY)
+		may &= ~MAY_BUSY;
+
 	for (i = 0; i < RIVALS; i++)
 		if (p->rivals & BIT(i))
 			may |= rivals[i].may;
