@@ -425,9 +425,10 @@ TEST_F_TIMEOUT(mode_nth, sweep, PATIENCE)
 {
 	unsigned int nth;
 
-	for (nth = 1; attempt(_metadata, &self->sweep, nth); nth++)
+	/* The pages are alike: not each, the further one gets. */
+	for (nth = 1; attempt(_metadata, &self->sweep, nth); nth += 1 + nth / 16)
 		ASSERT_EQ(KSFT_PASS, _metadata->exit_code);
-	TH_LOG("%u things failed, one by one", nth - 1);
+	TH_LOG("up to %u things fail", nth - 1);
 	EXPECT_LT(variant->kind == KIND_SMALL ? 2 * variant->pages : 1, nth)
 		TH_LOG("to lock a page and to look at its pins can fail for each");
 }
