@@ -93,8 +93,8 @@ function vectors(    i, row, most, ours, form) {
 		ours = get(row, "vector", "a_page")
 		most = row == "vec.one" ? get(row, "calls", "a_page") * 1.1 : target[row]
 		printf form, row, show(row, "calls", "a_page", "%.1f"), sprintf("%.1f", ours),
-			row == "vec.fault" ? "-" : sprintf("%.1f", most),
-			row == "vec.fault" ? "-" : (ours + 0 > most + 0 ? miss(row ": UFFDIO_MOVEV takes " ours ", at most " most) : "yes"),
+			row == "vec.uring" ? "-" : sprintf("%.1f", most),
+			row == "vec.uring" ? "-" : (ours + 0 > most + 0 ? miss(row ": UFFDIO_MOVEV takes " ours ", at most " most) : "yes"),
 			show(row, "calls", "flushes", "%.1f"), show(row, "vector", "flushes", "%.1f")
 	}
 }
