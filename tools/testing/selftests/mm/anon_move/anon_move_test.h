@@ -145,6 +145,7 @@ size_t frames_kept(const __u64 *view, size_t pages);
 bool cached(const void *addr, size_t pages);
 int clear_soft_dirty(void);
 int smaps_of(const struct space *s, struct smaps *out);
+long count_lines(const char *path);
 long vma_count(void);
 long long read_number(const char *path, const char *key);
 int write_text(const char *path, const char *text);

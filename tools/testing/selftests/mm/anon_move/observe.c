@@ -328,16 +328,17 @@ int smaps_of(const struct space *s, struct smaps *out)
 }
 
 /**
- * vma_count() - count the VMAs of the process
+ * count_lines() - count the lines of a file
+ * @path: the file
  *
  * Return: the count, or -1.
  */
-long vma_count(void)
+long count_lines(const char *path)
 {
 	char buf[4096];
 	long lines = 0;
 	ssize_t got, i;
-	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	/* No stdio: its buffer could grow the heap between two counts. */
 	while ((got = read(fd, buf, sizeof(buf))) > 0)
@@ -345,6 +346,16 @@ long vma_count(void)
 			lines += buf[i] == '\n';
 	close(fd);
 	return got < 0 ? -1 : lines;
+}
+
+/**
+ * vma_count() - count the VMAs of the process
+ *
+ * Return: the count, or -1.
+ */
+long vma_count(void)
+{
+	return count_lines("/proc/self/maps");
 }
 
 /**

@@ -179,6 +179,17 @@ static void forget_first(void)
 		store_relaxed(&mutators[i].nr_stalls, 0);
 }
 
+/*
+ * Linux 7.3 reads maps without the mmap_lock. With one CPU it may go round for ever there: it
+ * waits for a VMA to be replaced by a thread that it keeps from running.
+ */
+static long count_vmas(void)
+{
+	long vmas = count_lines("/proc/self/numa_maps");
+
+	return vmas > 0 ? vmas : vma_count();
+}
+
 /**
  * meters_begin() - a compaction begins; in the flip
  * @cycle: its number
@@ -188,7 +199,7 @@ void meters_begin(unsigned int cycle)
 	if (cycle == 1)
 		forget_first();
 	if (cycle == 0)
-		first_vmas = vma_count();
+		first_vmas = count_vmas();
 	write_text("/proc/self/clear_refs", "5");
 	memset(work, 0, sizeof(work));
 	stalled_before = stalled_cpu();
@@ -212,7 +223,7 @@ static void most(enum meter which, double value)
  */
 void meters_sample(void)
 {
-	last_vmas = vma_count();
+	last_vmas = count_vmas();
 	most(METER_VMAS, last_vmas);
 	most(METER_VMAS_MORE, last_vmas - first_vmas);
 }
