@@ -14,6 +14,7 @@
 #define AREA		(2 * PMD_PAGES)
 #define RUN		(2 * MTHP_PAGES)
 #define FEW		6
+#define FEW_ACROSS	(PMD_PAGES - FEW / 2)
 #define BEFORE_BORDER	(PMD_PAGES - MTHP_PAGES)	/* a run from here takes two steps */
 
 /* Far enough from all else to need page tables of every level. */
@@ -329,6 +330,9 @@ FIXTURE_VARIANT(vector_nth)
 	enum page_kind_id kind;
 	size_t pages;
 	size_t dst;
+	__u64 mode;
+	__u64 feature;
+	bool is_shared;
 };
 
 FIXTURE_VARIANT_ADD(vector_nth, one) { KIND_SMALL, 1, 0 };
@@ -337,17 +341,44 @@ FIXTURE_VARIANT_ADD(vector_nth, small_across) { KIND_SMALL, RUN, BEFORE_BORDER }
 FIXTURE_VARIANT_ADD(vector_nth, few_across) { KIND_SMALL, MTHP_PAGES - 1, PMD_PAGES - 7 };
 FIXTURE_VARIANT_ADD(vector_nth, swapped) { KIND_SWAPPED, MTHP_PAGES - 1, PMD_PAGES - 7 };
 
+/*
+ * What a mode has to do beside the move fails as well. What is pinned only as failure has it
+ * is copied; what is shared always.
+ */
+FIXTURE_VARIANT_ADD(vector_nth, copy) {
+	KIND_SMALL, FEW, FEW_ACROSS, UFFDIO_MOVEV_MODE_COPY, UFFD_FEATURE_MOVEV_COPY, false };
+FIXTURE_VARIANT_ADD(vector_nth, copy_shared) {
+	KIND_SMALL, FEW, FEW_ACROSS, UFFDIO_MOVEV_MODE_COPY, UFFD_FEATURE_MOVEV_COPY, true };
+FIXTURE_VARIANT_ADD(vector_nth, copy_shared_swapped) {
+	KIND_SWAPPED, FEW, FEW_ACROSS, UFFDIO_MOVEV_MODE_COPY, UFFD_FEATURE_MOVEV_COPY, true };
+FIXTURE_VARIANT_ADD(vector_nth, copy_armed) {
+	KIND_SMALL, FEW, FEW_ACROSS, UFFDIO_MOVEV_MODE_COPY | UFFDIO_MOVEV_MODE_WP,
+	UFFD_FEATURE_MOVEV_COPY | UFFD_FEATURE_MOVEV_ARM, true };
+FIXTURE_VARIANT_ADD(vector_nth, armed) {
+	KIND_SMALL, FEW, FEW_ACROSS, UFFDIO_MOVEV_MODE_WP, UFFD_FEATURE_MOVEV_ARM, false };
+FIXTURE_VARIANT_ADD(vector_nth, armed_swapped) {
+	KIND_SWAPPED, FEW, FEW_ACROSS, UFFDIO_MOVEV_MODE_WP, UFFD_FEATURE_MOVEV_ARM, false };
+FIXTURE_VARIANT_ADD(vector_nth, span) {
+	KIND_SMALL, RUN, FEW_ACROSS, UFFDIO_MOVEV_MODE_SPAN, UFFD_FEATURE_MOVEV_SPAN, false };
+FIXTURE_VARIANT_ADD(vector_nth, copy_span) {
+	KIND_SMALL, RUN, FEW_ACROSS, UFFDIO_MOVEV_MODE_COPY | UFFDIO_MOVEV_MODE_SPAN,
+	UFFD_FEATURE_MOVEV_COPY | UFFD_FEATURE_MOVEV_SPAN, true };
+
 FIXTURE_SETUP(vector_nth)
 {
 	struct sweep *w = &self->sweep;
 	const char *missing = vectors_missing();
 
+	missing = missing ? missing : features_missing(variant->feature,
+						       "no such mode in this kernel");
 	missing = missing ? missing : injection_missing();
 	missing = missing ? missing : kind_missing(variant->kind);
 	if (missing)
 		SKIP(return, "%s: %s", page_kinds[variant->kind].name, missing);
 	ASSERT_EQ(0, sweep_open(w, variant->kind, variant->pages, variant->dst));
 	w->by_vector = true;
+	w->mode = variant->mode;
+	w->is_shared = variant->is_shared;
 }
 
 FIXTURE_TEARDOWN(vector_nth)
@@ -362,73 +393,6 @@ TEST_F_TIMEOUT(vector_nth, sweep, PATIENCE)
 	for (nth = 1; attempt(_metadata, &self->sweep, nth); nth++)
 		ASSERT_EQ(KSFT_PASS, _metadata->exit_code);
 	TH_LOG("%u things failed, one by one", nth - 1);
-	EXPECT_LT(variant->kind == KIND_SMALL ? 2 * variant->pages : 1, nth)
-		TH_LOG("to lock a page and to look at its pins can fail for each");
-}
-
-/* What a mode has to do beside the move fails as well. */
-FIXTURE(mode_nth)
-{
-	struct sweep sweep;
-};
-
-FIXTURE_VARIANT(mode_nth)
-{
-	enum page_kind_id kind;
-	size_t pages;
-	__u64 mode;
-	__u64 feature;
-	bool is_shared;
-};
-
-/* What is pinned only as failure has it is copied; what is shared always. */
-FIXTURE_VARIANT_ADD(mode_nth, copy) {
-	KIND_SMALL, FEW, UFFDIO_MOVEV_MODE_COPY, UFFD_FEATURE_MOVEV_COPY, false };
-FIXTURE_VARIANT_ADD(mode_nth, copy_shared) {
-	KIND_SMALL, FEW, UFFDIO_MOVEV_MODE_COPY, UFFD_FEATURE_MOVEV_COPY, true };
-FIXTURE_VARIANT_ADD(mode_nth, copy_shared_swapped) {
-	KIND_SWAPPED, FEW, UFFDIO_MOVEV_MODE_COPY, UFFD_FEATURE_MOVEV_COPY, true };
-FIXTURE_VARIANT_ADD(mode_nth, copy_armed) {
-	KIND_SMALL, FEW, UFFDIO_MOVEV_MODE_COPY | UFFDIO_MOVEV_MODE_WP,
-	UFFD_FEATURE_MOVEV_COPY | UFFD_FEATURE_MOVEV_ARM, true };
-FIXTURE_VARIANT_ADD(mode_nth, armed) {
-	KIND_SMALL, FEW, UFFDIO_MOVEV_MODE_WP, UFFD_FEATURE_MOVEV_ARM, false };
-FIXTURE_VARIANT_ADD(mode_nth, armed_swapped) {
-	KIND_SWAPPED, FEW, UFFDIO_MOVEV_MODE_WP, UFFD_FEATURE_MOVEV_ARM, false };
-FIXTURE_VARIANT_ADD(mode_nth, span) {
-	KIND_SMALL, RUN, UFFDIO_MOVEV_MODE_SPAN, UFFD_FEATURE_MOVEV_SPAN, false };
-FIXTURE_VARIANT_ADD(mode_nth, copy_span) {
-	KIND_SMALL, RUN, UFFDIO_MOVEV_MODE_COPY | UFFDIO_MOVEV_MODE_SPAN,
-	UFFD_FEATURE_MOVEV_COPY | UFFD_FEATURE_MOVEV_SPAN, true };
-
-FIXTURE_SETUP(mode_nth)
-{
-	struct sweep *w = &self->sweep;
-	const char *missing = features_missing(variant->feature, "no such mode in this kernel");
-
-	missing = missing ? missing : injection_missing();
-	missing = missing ? missing : kind_missing(variant->kind);
-	if (missing)
-		SKIP(return, "%s: %s", page_kinds[variant->kind].name, missing);
-	ASSERT_EQ(0, sweep_open(w, variant->kind, variant->pages, PMD_PAGES - FEW / 2));
-	w->by_vector = true;
-	w->mode = variant->mode;
-	w->is_shared = variant->is_shared;
-}
-
-FIXTURE_TEARDOWN(mode_nth)
-{
-	close(self->sweep.nth_fd);
-}
-
-TEST_F_TIMEOUT(mode_nth, sweep, PATIENCE)
-{
-	unsigned int nth;
-
-	/* The pages are alike: not each, the further one gets. */
-	for (nth = 1; attempt(_metadata, &self->sweep, nth); nth += 1 + nth / 16)
-		ASSERT_EQ(KSFT_PASS, _metadata->exit_code);
-	TH_LOG("up to %u things fail", nth - 1);
 	EXPECT_LT(variant->kind == KIND_SMALL ? 2 * variant->pages : 1, nth)
 		TH_LOG("to lock a page and to look at its pins can fail for each");
 }
