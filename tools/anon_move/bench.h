@@ -91,6 +91,7 @@ void work_for_ever(struct work *work);
 void bench_sparse(void);
 
 /* vectors.c */
+void print_vector(const char *row, const char *mover, double a_page, double flushes);
 void bench_vectors(void);
 
 /* faults.c */

@@ -168,12 +168,6 @@ static unsigned long long thread_ns(void)
 	return now.tv_sec * 1000000000ULL + now.tv_nsec;
 }
 
-static void print_figure(const char *row, const char *mover, double a_fault, double flushes)
-{
-	printf("{\"row\": \"%s\", \"mover\": \"%s\", \"a_page\": %.2f, \"flushes\": %.2f}\n", row,
-	       mover, a_fault, flushes);
-}
-
 static void measure(const char *mover, void (*deliver)(void))
 {
 	unsigned long long ns, own, flushes, calls;
@@ -195,8 +189,8 @@ static void measure(const char *mover, void (*deliver)(void))
 	fprintf(stderr, ">> %s by %s: %.1f instructions a fault, %.1f of them to resolve it; "
 		"%.1f faults a call\n", ALL, mover, (double)ns / faults, (double)own / faults,
 		(double)faults / calls);
-	print_figure(RESOLVING, mover, (double)own / faults, (double)flushes * THREADS / faults);
-	print_figure(ALL, mover, (double)ns / faults, (double)flushes * THREADS / faults);
+	print_vector(RESOLVING, mover, (double)own / faults, (double)flushes * THREADS / faults);
+	print_vector(ALL, mover, (double)ns / faults, (double)flushes * THREADS / faults);
 }
 
 static void open_areas(void)

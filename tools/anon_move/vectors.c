@@ -95,6 +95,19 @@ static unsigned long long once(const struct vector *v, struct uffdio_movev_range
 	return clock_ns() - ns - clock_cost();
 }
 
+/**
+ * print_vector() - a line of JSON for the table of UFFDIO_MOVEV
+ * @row: the row
+ * @mover: how pages moved: "calls" or "vector"
+ * @a_page: instructions a page
+ * @flushes: TLB flushes a call
+ */
+void print_vector(const char *row, const char *mover, double a_page, double flushes)
+{
+	printf("{\"row\": \"%s\", \"mover\": \"%s\", \"a_page\": %.2f, \"flushes\": %.2f}\n", row,
+	       mover, a_page, flushes);
+}
+
 static void measure(struct vector *v, const char *mover,
 		    void (*move)(const struct vector *v, struct uffdio_movev_range *ranges))
 {
@@ -112,8 +125,7 @@ static void measure(struct vector *v, const char *mover,
 	flushes = engine_counter("flushes") - flushes;
 	fprintf(stderr, ">> %s by %s: %.1f instructions a page\n", v->shape->name, mover,
 		best / pages);
-	printf("{\"row\": \"%s\", \"mover\": \"%s\", \"a_page\": %.2f, \"flushes\": %.2f}\n",
-	       v->shape->name, mover, best / pages, flushes / 2.0 / ROUNDS);
+	print_vector(v->shape->name, mover, best / pages, flushes / 2.0 / ROUNDS);
 }
 
 static void bench_shape(const struct shape *shape)

@@ -226,6 +226,7 @@ int make_ksm_pair(struct space *s);
 /* vectors.c: several ranges a call */
 
 const char *vectors_missing(void);
+struct uffdio_movev vector_arg(struct uffdio_movev_range *ranges, size_t count, __u64 mode);
 int move_vector(int uffd, struct uffdio_movev_range *ranges, size_t count, __u64 mode,
 		size_t *done);
 struct moved move_by_vector(int uffd, void *dst, void *src, size_t len, __u64 mode);

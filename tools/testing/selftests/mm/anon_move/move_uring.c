@@ -39,11 +39,7 @@ FIXTURE_SETUP(uring)
 		SKIP(return, "%s", missing);
 	ASSERT_EQ(0, space_open(&self->space, AREA, 0));
 	ASSERT_EQ(0, io_uring_queue_init(8, &self->ring, 0));
-	self->arg = (struct uffdio_movev) {
-		.size = sizeof(self->arg),
-		.range_size = sizeof(self->ranges[0]),
-		.ranges = (uintptr_t)self->ranges,
-	};
+	self->arg = vector_arg(self->ranges, 0, 0);
 }
 
 FIXTURE_TEARDOWN(uring)

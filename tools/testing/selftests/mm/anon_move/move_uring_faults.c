@@ -97,13 +97,7 @@ static void prep_batch(struct io_uring_sqe *sqe, const struct space *s, struct b
 {
 	size_t i;
 
-	batch->arg = (struct uffdio_movev) {
-		.size = sizeof(batch->arg),
-		.range_size = sizeof(batch->ranges[0]),
-		.ranges = (uintptr_t)batch->ranges,
-		.count = nr,
-		.mode = UFFDIO_MOVEV_MODE_GO_ON,
-	};
+	batch->arg = vector_arg(batch->ranges, nr, UFFDIO_MOVEV_MODE_GO_ON);
 	for (i = 0; i < nr; i++) {
 		__u64 dst = msgs[i].arg.pagefault.address & -PAGE;
 

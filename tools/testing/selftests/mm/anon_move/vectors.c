@@ -26,6 +26,25 @@ const char *vectors_missing(void)
 }
 
 /**
+ * vector_arg() - the argument of UFFDIO_MOVEV
+ * @ranges: the ranges
+ * @count: how many
+ * @mode: UFFDIO_MOVEV_MODE_*
+ *
+ * Return: the argument.
+ */
+struct uffdio_movev vector_arg(struct uffdio_movev_range *ranges, size_t count, __u64 mode)
+{
+	return (struct uffdio_movev) {
+		.size = sizeof(struct uffdio_movev),
+		.range_size = sizeof(*ranges),
+		.ranges = (uintptr_t)ranges,
+		.count = count,
+		.mode = mode,
+	};
+}
+
+/**
  * move_vector() - UFFDIO_MOVEV
  * @uffd: the descriptor
  * @ranges: the ranges
@@ -37,13 +56,7 @@ const char *vectors_missing(void)
  */
 int move_vector(int uffd, struct uffdio_movev_range *ranges, size_t count, __u64 mode, size_t *done)
 {
-	struct uffdio_movev arg = {
-		.size = sizeof(arg),
-		.range_size = sizeof(*ranges),
-		.ranges = (uintptr_t)ranges,
-		.count = count,
-		.mode = mode,
-	};
+	struct uffdio_movev arg = vector_arg(ranges, count, mode);
 	int err = ioctl(uffd, UFFDIO_MOVEV, &arg) ? errno : 0;
 
 	if (done)

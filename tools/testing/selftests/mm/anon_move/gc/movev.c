@@ -112,13 +112,7 @@ static size_t settle_stops(struct vector *v)
 
 static void move_once(struct vector *v)
 {
-	struct uffdio_movev arg = {
-		.size = sizeof(arg),
-		.range_size = sizeof(v->ranges[0]),
-		.ranges = (uintptr_t)v->ranges,
-		.count = v->count,
-		.mode = mode,
-	};
+	struct uffdio_movev arg = vector_arg(v->ranges, v->count, mode);
 	const int err = uffd_command(UFFDIO_MOVEV, &arg);
 	size_t settled;
 
