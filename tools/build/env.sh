@@ -9,6 +9,8 @@ CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/anon_move
 BASES=$(cd "$TOP/patches" && echo *)
 # The suite of Debian that has a base's source where this machine's own suites need not; the others are just installed.
 declare -A SUITE=([7.3]=trixie-backports)
+# Of the two kernels that tests boot, the one that a base has in 'make test', as to compile both takes too long.
+declare -A TESTED=([6.12]=release [7.3]=debug)
 JOBS=${JOBS:-$(nproc)}
 
 # Compiled objects survive the checkout: a fresh clone finds them by content, whatever its path.
