@@ -21,13 +21,15 @@ struct movev {
 	struct userfaultfd_ctx *ctx;
 	struct uffdio_movev __user *uarg;
 	unsigned long budget;	/* bytes that may still be tried, without a wait */
+	u64 next;		/* user address of the first range that was not dealt with */
 	struct uffdio_movev arg;
 	struct uffdio_movev_range ranges[RANGES_MAX];
 };
 
+/* Of those that were not dealt with. */
 static struct uffdio_movev_range __user *user_range(const struct movev *m, u64 i)
 {
-	return u64_to_user_ptr(m->arg.ranges + i * m->arg.range_size);
+	return u64_to_user_ptr(m->next + i * m->arg.range_size);
 }
 
 /* Field by field, as copy_from_user() of so little takes longer. */
@@ -54,10 +56,10 @@ static noinline unsigned int read_ranges(struct movev *m, unsigned int n)
 	unsigned int i;
 
 	if (likely(m->arg.range_size == size))
-		return n - DIV_ROUND_UP(copy_from_user(m->ranges, user_range(m, m->arg.done),
-						       n * size), size);
+		return n - DIV_ROUND_UP(copy_from_user(m->ranges, user_range(m, 0), n * size),
+					size);
 	for (i = 0; i < n; i++)
-		if (!read_one(&m->ranges[i], user_range(m, m->arg.done + i)))
+		if (!read_one(&m->ranges[i], user_range(m, i)))
 			break;
 	return i;
 }
@@ -70,7 +72,7 @@ static int check_rest(const struct movev *m, unsigned int n)
 	unsigned int i;
 
 	for (i = 0; i < n && zeroed > 0; i++)
-		zeroed = check_zeroed_user(user_range(m, m->arg.done + i) + 1, rest);
+		zeroed = check_zeroed_user(user_range(m, i) + 1, rest);
 	return zeroed > 0 ? n : i - 1 ?: zeroed ?: -E2BIG;
 }
 
@@ -94,7 +96,7 @@ static __hot_inline int fetch_ranges(struct movev *m)
 	int i, n, valid;
 
 	if (left == 1)
-		n = read_one(m->ranges, user_range(m, m->arg.done));
+		n = read_one(m->ranges, user_range(m, 0));
 	else
 		n = read_ranges(m, min_t(u64, left, RANGES_MAX));
 	if (unlikely(m->arg.range_size > sizeof(m->ranges[0])))
@@ -144,15 +146,14 @@ static unsigned int within_budget(struct movev *m, unsigned int n)
 /* Returns how many of the first @n ranges were dealt with. */
 static __hot_inline unsigned int move_ranges(struct movev *m, unsigned int n, bool no_wait)
 {
-	struct anon_move_request req = {
-		.mm = m->ctx->mm,
-		.flags = flags_of(m->arg.mode),
-		.key = m->ctx->move_key,
-		.lock = &m->ctx->map_changing_lock,
-		.check = userfaultfd_move_check,
-		.owner = m->ctx,
-	};
+	struct anon_move_request req __uninitialized; /* its range is that of each in turn */
 
+	req.mm = m->ctx->mm;
+	req.flags = flags_of(m->arg.mode);
+	req.key = m->ctx->move_key;
+	req.lock = &m->ctx->map_changing_lock;
+	req.check = userfaultfd_move_check;
+	req.owner = m->ctx;
 	if (unlikely(no_wait)) {
 		/* What a worker is to go on with must not be overtaken by what is behind it. */
 		req.flags = (req.flags & ~ANON_MOVE_GO_ON) | ANON_MOVE_NO_WAIT;
@@ -213,7 +214,7 @@ static __hot_inline void wake(const struct movev *m, unsigned int n)
 /* And how many are done by now. Returns 0, -EAGAIN if one of them stopped, or -EFAULT. */
 static __hot_inline int store_ranges(struct movev *m, unsigned int n)
 {
-	struct uffdio_movev_range __user *urange = user_range(m, m->arg.done);
+	struct uffdio_movev_range __user *urange = user_range(m, 0);
 	const size_t size = m->arg.range_size;
 	unsigned int stops = 0;
 	unsigned int i;
@@ -230,6 +231,7 @@ static __hot_inline int store_ranges(struct movev *m, unsigned int n)
 	unsafe_put_user(m->arg.done + n, &m->uarg->done, fault);
 	user_write_access_end();
 	m->arg.done += n;
+	m->next = (uintptr_t)urange;
 	return stops ? -EAGAIN : 0;
 fault:
 	user_write_access_end();
@@ -281,15 +283,15 @@ static __hot_inline int move_all(struct movev *m, struct userfaultfd_move_progre
 	return progress->result;
 }
 
-/* A mapping is registered for writes or for accesses, not for both. */
+/* A mapping is registered for writes or for accesses, not for both: most calls ask for neither. */
 static bool mode_valid(u64 mode)
 {
-	const u64 arms = UFFDIO_MOVEV_MODE_WP | UFFDIO_MOVEV_MODE_RWP;
 	const u64 modes = UFFDIO_MOVEV_MODE_DONTWAKE | UFFDIO_MOVEV_MODE_ALLOW_SRC_HOLES |
-			  UFFDIO_MOVEV_MODE_GO_ON | UFFDIO_MOVEV_MODE_COPY | arms |
+			  UFFDIO_MOVEV_MODE_GO_ON | UFFDIO_MOVEV_MODE_COPY |
 			  UFFDIO_MOVEV_MODE_SPAN;
+	const u64 rest = mode & ~modes;
 
-	return !(mode & ~modes) && (mode & arms) != arms;
+	return likely(!rest) || rest == UFFDIO_MOVEV_MODE_WP || rest == UFFDIO_MOVEV_MODE_RWP;
 }
 
 /* Field by field, as copy_struct_from_user() of what mostly is as long takes longer. */
@@ -349,6 +351,7 @@ static __hot_inline int fetch_arg(struct movev *m, u64 done)
 	if (arg->ranges > ULONG_MAX || check_mul_overflow(arg->count, arg->range_size, &bytes))
 		return -EFAULT;
 	arg->done = done;
+	m->next = arg->ranges + done * arg->range_size;
 	return 0;
 }
 

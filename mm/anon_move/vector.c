@@ -139,16 +139,18 @@ unsigned int anon_move_ranges(struct anon_move_request *req, struct uffdio_movev
 	v.cur = 0;
 	v.together = true;
 	anon_move_count(ANON_MOVE_CALLS, 1);
-	while (v.cur < count && !fatal_signal_pending(current)) {
+	while (!fatal_signal_pending(current)) {
 		anon_move_load_range(&v);
-		if (IS_ENABLED(CONFIG_MIGRATION) && count > 1 && anon_move_together(&v))
-			continue;
-		stop = go_alone(&v);
-		if (stop && !(req->flags & ANON_MOVE_GO_ON))
-			return v.cur;
+		if (!IS_ENABLED(CONFIG_MIGRATION) || count == 1 || !anon_move_together(&v)) {
+			stop = go_alone(&v);
+			if (stop && !(req->flags & ANON_MOVE_GO_ON))
+				return v.cur;
+		}
+		if (v.cur == count)
+			return count;
 	}
 	/* Who waits for what has moved must hear of it. */
-	if (v.cur < count && v.am.done) {
+	if (v.am.done) {
 		anon_move_load_range(&v);
 		range_ends(&v, ANON_MOVE_KILLED);
 	}
