@@ -100,23 +100,21 @@ struct anon_move {
 /**
  * struct anon_move_vector - several ranges, and which of them is moved
  * @am: the move of the one that comes next, or of a part of it
- * @ranges: all of them
- * @count: how many
- * @cur: index of that one; @count if there is none
+ * @range: that one; @end if there is none
+ * @end: behind the last one
  * @together: no page has had to be put back yet
  */
 struct anon_move_vector {
 	struct anon_move am;
-	struct uffdio_movev_range *ranges;
-	unsigned int count;
-	unsigned int cur;
+	struct uffdio_movev_range *range;
+	struct uffdio_movev_range *end;
 	bool together;
 };
 
 /* The request becomes the range at the cursor. */
 static inline void anon_move_load_range(struct anon_move_vector *v)
 {
-	const struct uffdio_movev_range *range = &v->ranges[v->cur];
+	const struct uffdio_movev_range *range = v->range;
 	struct anon_move_request *req = v->am.req;
 
 	req->dst = range->dst;

@@ -28,7 +28,7 @@ struct page_under_way {
 	pte_t holder;		/* what is there now, if nobody has changed it */
 	unsigned long dst;
 	unsigned long src;
-	unsigned int range;
+	struct uffdio_movev_range *range;
 };
 
 /* What one page table maps of one VMA. */
@@ -188,16 +188,15 @@ static __hot_inline bool may_be_next(const struct anon_move *am,
 static __hot_inline bool take_pages(struct together *t, struct anon_move *am, const bool under_way)
 {
 	struct anon_move_vector *v = t->v;
-	struct uffdio_movev_range *range = &v->ranges[v->cur];
+	struct uffdio_movev_range *range = v->range;
 	struct page_under_way *page = t->pages + t->nr;
-	unsigned int cur = v->cur;
 	unsigned long done = am->done;
 	bool elsewhere = false;
 
 	while (page < t->pages + PAGES_MAX) {
 		page->dst = range->dst + done;
 		page->src = range->src + done;
-		page->range = cur;
+		page->range = range;
 		/* Behind what is under way that table is not locked: install() sees it. */
 		if ((!under_way && !pte_none(ptep_get(dst_pte(&t->b, page->dst)))) ||
 		    !take_page(am, &t->b, page))
@@ -211,7 +210,7 @@ static __hot_inline bool take_pages(struct together *t, struct anon_move *am, co
 			range->stop = UFFDIO_MOVEV_DONE;
 			range++;
 			done = 0;
-			if (++cur == v->count)
+			if (range == v->end)
 				break;
 		}
 		if (!is_inside(t, range->dst + done, range->src + done, under_way)) {
@@ -222,7 +221,7 @@ static __hot_inline bool take_pages(struct together *t, struct anon_move *am, co
 			break;
 	}
 	t->nr = page - t->pages;
-	v->cur = cur;
+	v->range = range;
 	am->done = done;
 	return elsewhere;
 }
@@ -252,8 +251,8 @@ static __hot_inline void install_at(struct together *t, struct anon_move *am,
 /* The first that could not be installed is where it goes on, by what can tell why. */
 static void go_back_to(struct together *t, const struct page_under_way *page)
 {
-	t->v->cur = page->range;
-	t->v->am.done = page->src - t->v->ranges[page->range].src;
+	t->v->range = page->range;
+	t->v->am.done = page->src - page->range->src;
 }
 
 /*
@@ -471,7 +470,7 @@ static bool settle(struct together *t)
  */
 static void make_tables(struct anon_move_vector *v)
 {
-	const struct uffdio_movev_range *range = &v->ranges[v->cur], *end = v->ranges + v->count;
+	const struct uffdio_movev_range *range = v->range, *end = v->end;
 	unsigned long done = v->am.done;
 
 	for (; range < end && in_vmas(&v->am, range); range++, done = 0) {
@@ -501,9 +500,9 @@ static void begin(struct together *t)
 static __hot_inline bool may_go_on(const struct together *t)
 {
 	const struct anon_move_vector *v = t->v;
-	const struct uffdio_movev_range *range = &v->ranges[v->cur];
+	const struct uffdio_movev_range *range = v->range;
 
-	if (v->cur == v->count || !is_short(range->len - v->am.done) || !in_vmas(&v->am, range))
+	if (range == v->end || !is_short(range->len - v->am.done) || !in_vmas(&v->am, range))
 		return false;
 	return t->nr || (!fatal_signal_pending(current) && !anon_move_writer_waits(&t->v->am));
 }
@@ -512,7 +511,7 @@ static __hot_inline bool may_go_on(const struct together *t)
 static bool take_step(struct together *t)
 {
 	struct anon_move_vector *v = t->v;
-	const struct uffdio_movev_range *range = &v->ranges[v->cur];
+	const struct uffdio_movev_range *range = v->range;
 	const unsigned int before = t->nr;
 
 	if (!may_go_on(t))

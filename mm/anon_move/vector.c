@@ -44,16 +44,14 @@ static enum uffdio_movev_stop why_not(const struct anon_move *am)
 
 static unsigned long moved(const struct anon_move_vector *v)
 {
-	return v->am.req->src + v->am.done - v->ranges[v->cur].src;
+	return v->am.req->src + v->am.done - v->range->src;
 }
 
 static __hot_inline void range_ends(struct anon_move_vector *v, enum anon_move_stop stop)
 {
-	struct uffdio_movev_range *range = &v->ranges[v->cur];
-
-	range->moved = moved(v);
-	range->stop = stop == ANON_MOVE_VMA ? why_not(&v->am) : told[stop];
-	v->cur++;
+	v->range->moved = moved(v);
+	v->range->stop = stop == ANON_MOVE_VMA ? why_not(&v->am) : told[stop];
+	v->range++;
 	v->am.done = 0;
 }
 
@@ -76,7 +74,7 @@ static __hot_inline enum anon_move_stop go_in_pair(struct anon_move_vector *v)
 			break;
 		before = am->done;
 		stop = anon_move_copy(am);
-		v->ranges[v->cur].copied += am->done - before;
+		v->range->copied += am->done - before;
 	} while (!stop && am->done < am->req->len);
 	if (am->folio)
 		folio_put(am->folio);
@@ -87,7 +85,7 @@ static __hot_inline enum anon_move_stop go_in_pair(struct anon_move_vector *v)
 /* The request has been cut to what its VMAs hold. Returns whether there is more of the range. */
 static bool next_pair(struct anon_move_vector *v)
 {
-	const struct uffdio_movev_range *range = &v->ranges[v->cur];
+	const struct uffdio_movev_range *range = v->range;
 	const unsigned long done = moved(v);
 
 	if (done == range->len)
@@ -134,9 +132,8 @@ unsigned int anon_move_ranges(struct anon_move_request *req, struct uffdio_movev
 	v.am.req = req;
 	v.am.done = 0;
 	v.am.folio = NULL;
-	v.ranges = ranges;
-	v.count = count;
-	v.cur = 0;
+	v.range = ranges;
+	v.end = ranges + count;
 	v.together = true;
 	anon_move_count(ANON_MOVE_CALLS, 1);
 	while (!fatal_signal_pending(current)) {
@@ -144,9 +141,9 @@ unsigned int anon_move_ranges(struct anon_move_request *req, struct uffdio_movev
 		if (!IS_ENABLED(CONFIG_MIGRATION) || count == 1 || !anon_move_together(&v)) {
 			stop = go_alone(&v);
 			if (stop && !(req->flags & ANON_MOVE_GO_ON))
-				return v.cur;
+				return v.range - ranges;
 		}
-		if (v.cur == count)
+		if (v.range == v.end)
 			return count;
 	}
 	/* Who waits for what has moved must hear of it. */
@@ -154,5 +151,5 @@ unsigned int anon_move_ranges(struct anon_move_request *req, struct uffdio_movev
 		anon_move_load_range(&v);
 		range_ends(&v, ANON_MOVE_KILLED);
 	}
-	return v.cur;
+	return v.range - ranges;
 }
