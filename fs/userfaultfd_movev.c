@@ -5,7 +5,6 @@
 
 #include <linux/anon_move.h>
 #include <linux/mm.h>
-#include <linux/overflow.h>
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 #include <linux/userfaultfd_k.h>
@@ -312,8 +311,8 @@ static __hot_inline int read_arg(struct uffdio_movev *arg, const struct uffdio_m
 {
 	if (!user_read_access_begin(uarg, sizeof(*uarg)))
 		return -EFAULT;
-	unsafe_get_user(arg->size, &uarg->size, fault);
-	unsafe_get_user(arg->range_size, &uarg->range_size, fault);
+	/* Both sizes at once. */
+	unsafe_get_user(*(u64 *)&arg->size, (u64 __user *)&uarg->size, fault);
 	unsafe_get_user(arg->ranges, &uarg->ranges, fault);
 	unsafe_get_user(arg->count, &uarg->count, fault);
 	unsafe_get_user(arg->mode, &uarg->mode, fault);
@@ -348,7 +347,6 @@ static int check_sizes(struct movev *m)
 static __hot_inline int fetch_arg(struct movev *m, u64 done)
 {
 	struct uffdio_movev *arg = &m->arg;
-	size_t bytes;
 	int error;
 
 	error = read_arg(arg, m->uarg);
@@ -361,7 +359,7 @@ static __hot_inline int fetch_arg(struct movev *m, u64 done)
 	if (arg->ranges % sizeof(u64) || arg->count <= done || !mode_valid(arg->mode) ||
 	    m->ctx->mm != current->mm)
 		return -EINVAL;
-	if (arg->ranges > ULONG_MAX || check_mul_overflow(arg->count, arg->range_size, &bytes))
+	if (arg->ranges > ULONG_MAX || arg->count > ULONG_MAX / sizeof(m->ranges[0]))
 		return -EFAULT;
 	arg->done = done;
 	m->next = arg->ranges + done * arg->range_size;
@@ -382,8 +380,10 @@ static __hot_inline int move_on(struct userfaultfd_ctx *ctx, struct uffdio_movev
 	if (result)
 		return result;
 	result = move_all(&m, progress);
+	if (likely(!result))
+		return 0;
 	/* Else it is there already. */
-	if (unlikely(result && result != -EAGAIN) && put_user(m.arg.done, &uarg->done))
+	if (result != -EAGAIN && put_user(m.arg.done, &uarg->done))
 		return -EFAULT;
 	return result;
 }
