@@ -23,6 +23,7 @@
 #include <asm/tlbflush.h>
 #include "../internal.h"
 #include "../swap.h"
+#include "arch.h"
 #include "base.h"
 
 /* Mapping a page table starts an RCU section that only pte_unmap() tells sparse about. */
@@ -74,20 +75,6 @@ static inline pte_t anon_move_pte_add(pte_t pte, u64 step)
 static inline bool anon_move_exclusive(struct page *page)
 {
 	return READ_ONCE(*anon_move_page_flags(page)) & BIT(PG_anon_exclusive);
-}
-
-/*
- * A number that no other mm has had or will have, nor any owner of requests
- * that anon_move_new_key() gave one; 0, so that nothing is remembered of it, where
- * an architecture has none.
- */
-static inline u64 anon_move_mm_key(const struct mm_struct *mm)
-{
-#ifdef CONFIG_X86
-	return mm->context.ctx_id | BIT_ULL(63);
-#else
-	return 0;
-#endif
 }
 
 #ifdef CONFIG_PER_VMA_LOCK

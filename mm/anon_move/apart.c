@@ -76,7 +76,7 @@ static unsigned long count_in_table(struct anon_move *am, const struct anon_move
 		return 0;
 	anon_move_mapped();
 	for (i = 0; i < b->size >> PAGE_SHIFT; i++)
-		found += part_of(am, ptep_get(pte + i), anon_move_src(b, i));
+		found += part_of(am, anon_move_read(pte + i), anon_move_src(b, i));
 	pte_unmap_unlock(pte, ptl);
 	return found;
 }

@@ -103,7 +103,7 @@ static noinline bool maps_frame(pte_t pte, unsigned long pfn)
 static bool in_order(const struct check *c, unsigned int i, struct page *page, unsigned int nr)
 {
 	pte_t *ptes = c->ptes + i;
-	pte_t expected = ptep_get(ptes);
+	pte_t expected = anon_move_peek(ptes);
 	const u64 step = anon_move_pte_step(expected);
 	const unsigned long pfn = page_to_pfn(page);
 	unsigned int k;
@@ -113,7 +113,7 @@ static bool in_order(const struct check *c, unsigned int i, struct page *page, u
 	/* As when they are taken, most of them differ by the frame alone. */
 	#pragma GCC unroll 16
 	for (k = 0; k < nr; k++, expected = anon_move_pte_add(expected, step)) {
-		pte_t pte = ptep_get(ptes + k);
+		pte_t pte = anon_move_peek(ptes + k);
 
 		if (!anon_move_exclusive(page + k) ||
 		    (unlikely(!pte_same(pte, expected)) && !maps_frame(pte, pfn + k)))
@@ -209,7 +209,7 @@ static unsigned int pass_fine(const struct check *c, unsigned int i)
 {
 	pte_t *pte = c->ptes + i, *end = c->ptes + c->nr;
 
-	while (pte < end && fine_at_once(ptep_get(pte)))
+	while (pte < end && fine_at_once(anon_move_read(pte)))
 		pte++;
 	return pte - c->ptes;
 }
@@ -227,7 +227,7 @@ static enum anon_move_stop check_entries(struct check *c, unsigned int *fine)
 			i = pass_fine(c, i);
 		if (i == c->nr)
 			break;
-		pte = ptep_get(c->ptes + i);
+		pte = anon_move_read(c->ptes + i);
 		nr = 1;
 		if (pte_present(pte))
 			nr = check_present(c, i, pte, &stop);

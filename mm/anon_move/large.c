@@ -60,7 +60,8 @@ static noinline bool add_entry(struct anon_move_batch *b, pte_t pte, pte_t expec
 
 /*
  * Entries that differed come back as one: too soft-dirty is safe, and who may
- * not write any more must not do so by an entry that is still in a TLB.
+ * not write any more must not do so by an entry that is still in a TLB. Nor may
+ * there be any where they come back folded and were not before (arm64).
  */
 static void put_back(struct anon_move *am, struct anon_move_batch *b, unsigned int i,
 		     unsigned int nr)
@@ -69,15 +70,25 @@ static void put_back(struct anon_move *am, struct anon_move_batch *b, unsigned i
 
 	if (!nr)
 		return;
-	set_ptes(am->req->mm, anon_move_src(b, i), b->src_pte + i, pte, nr);
-	if (b->large_differs)
+	if (b->large_differs || ANON_MOVE_BY_BLOCKS)
 		flush_tlb_range(am->src_vma, anon_move_src(b, i), anon_move_src(b, i + nr));
+	set_ptes(am->req->mm, anon_move_src(b, i), b->src_pte + i, pte, nr);
+}
+
+/* As it is, and cleared by that, if it need not be cleared with its neighbours. */
+static __always_inline pte_t take_entry(struct mm_struct *mm, unsigned long addr, pte_t *ptep)
+{
+	return ANON_MOVE_BY_BLOCKS ? anon_move_peek(ptep) : ptep_get_and_clear(mm, addr, ptep);
 }
 
 /*
  * Clears all entries of the folio if it can move with one update of its index:
  * all of its pages are mapped here, in order, from entry @i on and within the
  * batch, are exclusive, and the destination has room. Else clears none.
+ *
+ * Blocks of entries that may be folded (arm64) are looked at first and cleared then,
+ * so that they need not be unfolded. The locks keep all as it was seen, but accessed
+ * and dirty, which the exchange tells (V1).
  *
  * The new address needs no alignment: the index of an anonymous folio is any
  * number, as after mremap(). What crosses into another page table is split,
@@ -87,7 +98,7 @@ static bool clear_whole(struct anon_move *am, struct anon_move_batch *b, unsigne
 			struct page *page, unsigned int nr)
 {
 	pte_t *src_pte = b->src_pte + i, *dst_pte = b->dst_pte + i;
-	pte_t pte, expected = ptep_get(src_pte);
+	pte_t pte, expected = anon_move_peek(src_pte);
 	const u64 step = anon_move_pte_step(expected);
 	unsigned int k;
 
@@ -96,19 +107,25 @@ static bool clear_whole(struct anon_move *am, struct anon_move_batch *b, unsigne
 	/* Half of what a page of it costs is the loop. */
 	#pragma GCC unroll 16
 	for (k = 0; k < nr; k++, expected = anon_move_pte_add(expected, step)) {
-		if (!pte_none(ptep_get(dst_pte + k)) || !anon_move_exclusive(page + k) ||
+		if (!pte_none(anon_move_read(dst_pte + k)) || !anon_move_exclusive(page + k) ||
 		    anon_move_should_fail())
 			break;
-		pte = ptep_get_and_clear(am->req->mm, anon_move_src(b, i + k), src_pte + k);
+		pte = take_entry(am->req->mm, anon_move_src(b, i + k), src_pte + k);
 		if (likely(pte_same(pte, expected)) || add_entry(b, pte, expected))
 			continue;
-		set_pte_at(am->req->mm, anon_move_src(b, i + k), src_pte + k, pte);
+		if (!ANON_MOVE_BY_BLOCKS)
+			set_pte_at(am->req->mm, anon_move_src(b, i + k), src_pte + k, pte);
 		break;
 	}
-	if (k == nr)
-		return true;
-	put_back(am, b, i, k);
-	return false;
+	if (k < nr) {
+		if (!ANON_MOVE_BY_BLOCKS)
+			put_back(am, b, i, k);
+		return false;
+	}
+	if (ANON_MOVE_BY_BLOCKS)
+		b->large_pte = get_and_clear_full_ptes(am->req->mm, anon_move_src(b, i), src_pte,
+						       nr, 0);
+	return true;
 }
 
 /**

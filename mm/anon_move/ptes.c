@@ -130,10 +130,10 @@ static unsigned int take(struct anon_move *am, struct anon_move_batch *b, unsign
 {
 	pte_t pte;
 
-	if (!pte_none(ptep_get(b->dst_pte + i)))
+	if (!pte_none(anon_move_read(b->dst_pte + i)))
 		return anon_move_end(b, ANON_MOVE_EXISTS);
 
-	pte = ptep_get(b->src_pte + i);
+	pte = anon_move_read(b->src_pte + i);
 	if (likely(pte_present(pte)))
 		return take_present(am, b, i, pte);
 
