@@ -276,8 +276,7 @@ static __hot_inline int move_all(struct movev *m, struct userfaultfd_move_progre
 	const bool go_on = m->arg.mode & UFFDIO_MOVEV_MODE_GO_ON;
 	int error, n;
 
-	do {
-		cond_resched();
+	for (;;) {
 		n = fetch_ranges(m);
 		if (n < 0)
 			return n;
@@ -291,8 +290,10 @@ static __hot_inline int move_all(struct movev *m, struct userfaultfd_move_progre
 		if (leave_to_worker(m, n, progress))
 			return -EAGAIN;
 		progress->result = error ?: progress->result;
-	} while (m->arg.done < m->arg.count && (go_on || !error));
-	return progress->result;
+		if (m->arg.done == m->arg.count || (error && !go_on))
+			return progress->result;
+		cond_resched();
+	}
 }
 
 /* A mapping is registered for writes or for accesses, not for both: most calls ask for neither. */
