@@ -148,6 +148,12 @@ struct anon_move_template {
 	u64 to_step;
 };
 
+/*
+ * Entries of a batch. No preemption while they are moved: a page table may have 8192 where
+ * pages are of 64 KiB, which would take a million instructions.
+ */
+#define ANON_MOVE_BATCH_MAX	(MAX_PTRS_PER_PTE < 2048 ? MAX_PTRS_PER_PTE : 2048)
+
 /**
  * struct anon_move_staging - where a CPU keeps what its batch will install
  * @lock: for all of it; innermost, after the page-table locks
@@ -161,7 +167,7 @@ struct anon_move_staging {
 	struct anon_move_template template;
 	pgprot_t prot;
 	enum anon_move_uffd uffd;
-	pte_t moved[MAX_PTRS_PER_PTE];
+	pte_t moved[ANON_MOVE_BATCH_MAX];
 };
 
 /**
@@ -225,7 +231,7 @@ static inline unsigned int anon_move_end(struct anon_move_batch *b, enum anon_mo
 
 /*
  * Is there not room for @nr entries from @i on only because of the distance
- * between overlapping ranges? Then there is in the next batch.
+ * between overlapping ranges, or as a batch may have no more? Then there is in the next batch.
  */
 static inline bool anon_move_next_has_room(const struct anon_move_batch *b,
 					   unsigned int i, unsigned int nr)

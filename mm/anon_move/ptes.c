@@ -204,6 +204,13 @@ static void install_all(struct anon_move *am, struct anon_move_batch *b)
 	lazy_mmu_mode_disable();
 }
 
+static unsigned int entries_in(unsigned long size)
+{
+	if (MAX_PTRS_PER_PTE > ANON_MOVE_BATCH_MAX)
+		return min_t(unsigned long, size >> PAGE_SHIFT, ANON_MOVE_BATCH_MAX);
+	return size >> PAGE_SHIFT;
+}
+
 /*
  * Where the ranges overlap, an entry's destination may be an earlier entry's
  * source, which is free only once that one has been installed.
@@ -213,8 +220,8 @@ static unsigned int batch_entries(const struct anon_move_batch *b)
 	unsigned long distance = b->src > b->dst ? b->src - b->dst : b->dst - b->src;
 
 	if (distance && distance < b->size)
-		return distance >> PAGE_SHIFT;
-	return b->size >> PAGE_SHIFT;
+		return entries_in(distance);
+	return entries_in(b->size);
 }
 
 /* Both tables are locked and are what the walk took them for. */
