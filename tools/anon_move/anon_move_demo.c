@@ -132,14 +132,17 @@ static bool copies_bytes(void)
 #endif
 }
 
-static void print_note(bool counted)
+static const char *note(bool counted)
 {
 	if (!counted)
-		puts("Nanoseconds say little: only 'tools/vm/run --icount' counts instructions.");
-	else if (copies_bytes())
-		puts("copy: qemu counts an instruction for each byte that 'rep movsb' copies.");
-	else
-		puts("copy: qemu counts an instruction for each 8 bytes that 'rep movsq' copies.");
+		return "Nanoseconds say little: only 'tools/vm/run --icount' counts instructions.";
+	if (copies_bytes())
+		return "copy: qemu counts an instruction for each byte that 'rep movsb' copies.";
+#ifdef __x86_64__
+	return "copy: qemu counts an instruction for each 8 bytes that 'rep movsq' copies.";
+#else
+	return "copy: by instructions that load or store several bytes each.";
+#endif
 }
 
 static void print_table(const struct row *rows, size_t nr, bool counted)
@@ -160,7 +163,7 @@ static void print_table(const struct row *rows, size_t nr, bool counted)
 	printf("\nEvery byte was checked. ranges: %lu pages a call. faults: another thread\n"
 	       "resolves them. sigbus: the faulting thread resolves them, as in Android's ART.\n",
 	       pages_per_call);
-	print_note(counted);
+	puts(note(counted));
 	if (rows[-1].flushes < 0)
 		puts("TLB flushes: no tlb:tlb_flush tracepoint here, or not root.");
 }

@@ -129,7 +129,8 @@ END {
 		costs()
 		print ""
 		print "mixed: 1 in 8 pages is a hole, the zero page or swapped out. UFFDIO_COPY includes one"
-		print "MADV_DONTNEED of all; qemu counts an instruction for each 8 bytes that it copies, 512 a page."
+		print "MADV_DONTNEED of all; to copy a page takes 512 instructions, one for each 8 bytes" \
+			(arch == "x86" ? " by qemu." : ".")
 		print "mremap: the floor; one call for all, moves page table entries, or huge ones, and makes the new"
 		print "page tables."
 		print ""

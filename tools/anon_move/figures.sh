@@ -11,4 +11,6 @@ write_json() {
 }
 
 # print_tables BENCHMARK FILE: exit status 1 when a target is missed.
-print_tables() { awk -f "$here/figures.awk" -f "$here/$1-table.awk" "$here/targets/$BASE" "$2"; }
+print_tables() {
+	awk -v arch="$ARCH" -f "$here/figures.awk" -f "$here/$1-table.awk" "$here/targets/$VARIANT" "$2"
+}

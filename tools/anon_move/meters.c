@@ -51,6 +51,12 @@ static unsigned long long loop_ns(unsigned long long instructions)
 
 	asm volatile("1: dec %0\n\tjnz 1b" : "+r" (left) : : "cc");
 	return clock_ns() - ns;
+#elif defined(__aarch64__)
+	unsigned long long left = instructions / 2;
+	unsigned long long ns = clock_ns();
+
+	asm volatile("1: subs %0, %0, #1\n\tb.ne 1b" : "+r" (left) : : "cc");
+	return clock_ns() - ns;
 #else
 	return 0;
 #endif

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # What every script of the build agrees on: paths, the base kernel, how to complain. Sourced, never run.
-# BASE says which of the base kernels in patches/; it may come from the environment or make's command line.
+# BASE says which of the base kernels in patches/, ARCH for which architecture; both may come from the environment or make's
+# command line.
 
 set -euo pipefail
 
@@ -20,6 +21,13 @@ export CCACHE_DEPEND=1
 export PATH=/usr/lib/ccache:$PATH
 export KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 1970' KBUILD_BUILD_USER=anon_move KBUILD_BUILD_HOST=anon_move
 
+# Kbuild takes ARCH from the environment as well; of the machine's own it needs not be told.
+case ${ARCH:=x86} in
+x86 | x86_64) ARCH=x86 IMAGE=arch/x86/boot/bzImage QEMU=qemu-system-x86_64; export -n ARCH ;;
+arm64) IMAGE=arch/arm64/boot/Image QEMU=qemu-system-aarch64; export ARCH CROSS_COMPILE=aarch64-linux-gnu- ;;
+*) printf '%s\n' "${0##*/}: no architecture '$ARCH'; ARCH may be x86, arm64" >&2; exit 1 ;;
+esac
+
 say() { printf '%s\n' ">> $*" >&2; }
 die() { printf '%s\n' "${0##*/}: $*" >&2; exit 1; }
 
@@ -38,7 +46,11 @@ base_of() {
 export BASE=${BASE:-6.12}
 [ -f "$TOP/patches/$BASE/series" ] || die "there is no base '$BASE'; BASE may be ${BASES// /, }"
 PATCHES=$TOP/patches/$BASE
-BUILD=$TOP/build/$BASE
+# Where all that is built of a base lies: build/7.3, or build/7.3-arm64.
+build_of() { [ "$ARCH" = x86 ] && echo "$TOP/build/$1" || echo "$TOP/build/$1-$ARCH"; }
+BUILD=$(build_of "$BASE")
+# And how figures of it are called.
+VARIANT=${BUILD##*/}
 TREE=$BUILD/linux
 BASE_PACKAGE=linux-source-$BASE
 
@@ -55,12 +67,20 @@ overlay_files() {
 		while read -r file; do [ ! -e "$TOP/$file" ] || printf '%s\n' "$file"; done
 }
 
-# The fragments of tools/vm/configs that are named, behind those that every kernel of this base has.
+# The fragments of tools/vm/configs that are named, behind those that every kernel of this base has. One architecture may have
+# more of a name.
 config_fragments() {
-	local name
+	local name file
 
-	for name in guest "base-$BASE" "$@"; do cat "$TOP/tools/vm/configs/$name.config"; done
+	for name in guest "base-$BASE" "$@"; do
+		for file in "$TOP/tools/vm/configs/$name"{,-"$ARCH"}.config; do [ ! -f "$file" ] || cat "$file"; done
+	done
 }
+
+# Where the libraries and programs of a foreign architecture lie, and how to compile for it.
+SYSROOT=$CACHE/sysroot-$ARCH
+COMPILER=${CROSS_COMPILE:-}gcc
+[ "$ARCH" = x86 ] || COMPILER="$COMPILER --sysroot=$SYSROOT"
 
 # The pristine base: KSRC when given, else the unpacked Debian package. Not a symlink to it, of which a copy is one as well.
 base_dir() {

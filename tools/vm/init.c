@@ -197,17 +197,18 @@ static void swap_on(const char *device)
 			char boot[1024];
 			unsigned int version, last_page, bad_pages;
 		} info;
-		char page[4096];
+		char page[65536];
 	} header = { .info.version = 1 };
+	const size_t page = sysconf(_SC_PAGESIZE);
 	unsigned long long bytes;
 	int fd;
 
 	fd = open(device, O_WRONLY | O_CLOEXEC);
 	if (fd < 0 || ioctl(fd, BLKGETSIZE64, &bytes))
 		fail(device);
-	header.info.last_page = bytes / sizeof(header) - 1;
-	memcpy(header.page + sizeof(header) - 10, "SWAPSPACE2", 10);
-	if (write(fd, &header, sizeof(header)) < 0 || close(fd) || swapon(device, 0))
+	header.info.last_page = bytes / page - 1;
+	memcpy(header.page + page - 10, "SWAPSPACE2", 10);
+	if (write(fd, &header, page) < 0 || close(fd) || swapon(device, 0))
 		fail(device);
 }
 
@@ -317,11 +318,15 @@ int main(void)
 {
 	const char *swap = getenv("vm_swap"), *slow_swap = getenv("vm_slow_swap");
 	const char *engine = getenv("vm_engine");
+	const char *usr = getenv("vm_usr");
 	struct stream out, err;
 	char **argv, **env;
 	char status[16];
 
 	make_machine();
+	/* Where the host's architecture is another one. Its /bin and /lib are links to there. */
+	if (usr && mount(usr, "/usr", NULL, MS_BIND, NULL))
+		fail(usr);
 	mount_share();
 	status_fd = open_answer(SHARE "/status");
 	out.file = open_answer(SHARE "/out");
