@@ -144,6 +144,7 @@ bool are_folios(const void *addr, size_t pages, size_t folio);
 size_t frames_kept(const __u64 *view, size_t pages);
 bool cached(const void *addr, size_t pages);
 int clear_soft_dirty(void);
+const char *no_soft_dirty(void);
 int smaps_of(const struct space *s, struct smaps *out);
 long count_lines(const char *path);
 long vma_count(void);

@@ -274,6 +274,24 @@ int clear_soft_dirty(void)
 	return write_text("/proc/self/clear_refs", "4");
 }
 
+/**
+ * no_soft_dirty() - has this kernel no soft-dirty bits?
+ *
+ * What was just written to has one, unless the architecture lacks it or the
+ * kernel was built without it.
+ *
+ * Return: why a test of them makes no sense, or NULL.
+ */
+const char *no_soft_dirty(void)
+{
+	static char pages[2 * PAGE];
+	char *written = (char *)(((uintptr_t)pages + PAGE - 1) / PAGE * PAGE);
+
+	fill_pages(written, 1, 1);
+	return all_pages(written, 1, PM_SOFT_DIRTY, PM_SOFT_DIRTY) ? NULL :
+		"no soft-dirty bits in this kernel";
+}
+
 static bool within(const char *at, const char *area, size_t len)
 {
 	return at >= area && at < area + len;
