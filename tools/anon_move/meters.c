@@ -65,20 +65,21 @@ static unsigned long long loop_ns(unsigned long long instructions)
 /**
  * clock_counts_instructions() - is a nanosecond an instruction?
  *
- * A guest under "qemu -icount shift=0" can't ask, but it can try: no real
- * processor takes a nanosecond for each instruction of so short a loop.
+ * A guest under "qemu -icount shift=0" can't ask, but it can try. Others may take a
+ * nanosecond for each instruction of a short loop by chance, but not twice the same.
  *
  * Return: true under icount, false elsewhere.
  */
 bool clock_counts_instructions(void)
 {
-	const unsigned long long instructions = 100000;
+	const unsigned long long instructions = 100000, grain = 64;
+	unsigned long long ns, last = 0;
 
-	/* An interrupt may hit one try, not five. */
-	for (int try = 0; try < 5; try++) {
-		unsigned long long ns = loop_ns(instructions);
-
-		if (ns > instructions && ns < instructions * 1.01)
+	/* An interrupt may hit one try, not ten. */
+	for (int try = 0; try < 10; try++, last = ns) {
+		ns = loop_ns(instructions);
+		if (ns > instructions && ns < instructions * 1.01 &&
+		    ns < last + grain && last < ns + grain)
 			return true;
 	}
 	return false;
