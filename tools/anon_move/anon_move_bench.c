@@ -86,7 +86,9 @@ static void run_mover(const struct row *row, enum mover mover)
 	printf("{\"row\": \"%s\", \"mover\": \"%s\", \"instructions\": %.2f", row->name,
 	       mover_names[mover], cost.page);
 	for (int i = 0; i < NR_EVENTS; i++)
-		printf(", \"%s\": %.2f", event_names[i], events.events[i] * 1000.0 / events.pages);
+		if (event_counted(i))
+			printf(", \"%s\": %.2f", event_names[i],
+			       events.events[i] * 1000.0 / events.pages);
 	fprintf(stderr, ">> %s by %s: %.1f instructions a page\n", row->name, mover_names[mover],
 		cost.page);
 }

@@ -38,8 +38,21 @@ function costs(    i, row, form) {
 	}
 }
 
+# A target that begins with a star is so many times what UFFDIO_MOVE takes for the same; "" if there is none.
+function against(name, of) {
+	if (!(name in target))
+		return ""
+	return target[name] ~ /^\*/ ? of * substr(target[name], 2) : target[name]
+}
+
+function judge_against(most, ours, what) {
+	if (most == "")
+		return "-"
+	return ours + 0 > most + 0 ? miss(what " takes " ours ", at most " most) : "yes"
+}
+
 # What a call for one page may take is a number; from 8 on it is no more than UFFDIO_MOVE takes.
-function only_pages(    i, row, most, ours, form) {
+function only_pages(    i, row, most, ours, of, form) {
 	form = "%-10s%13s%18s%9s%7s\n"
 	printf form, "row", "UFFDIO_MOVE", "MREMAP_ONLYPAGES", "at most", "holds"
 	for (i = 1; i <= nr; i++) {
@@ -47,9 +60,10 @@ function only_pages(    i, row, most, ours, form) {
 		if (!has(row, "onlypages", "instructions"))
 			continue
 		ours = get(row, "onlypages", "instructions")
-		most = row == "4k.1" ? 1400 : get(row, "anon_move", "instructions") * 1.05
-		printf form, row, show(row, "anon_move", "instructions", "%.1f"), sprintf("%.1f", ours), sprintf("%.1f", most),
-			(ours + 0 > most + 0 ? miss(row ": MREMAP_ONLYPAGES takes " ours ", at most " most) : "yes")
+		of = get(row, "anon_move", "instructions")
+		most = against(("onlypages." row) in target ? "onlypages." row : "onlypages", of)
+		printf form, row, show(row, "anon_move", "instructions", "%.1f"), sprintf("%.1f", ours),
+			most == "" ? "-" : sprintf("%.1f", most), judge_against(most, ours, row ": MREMAP_ONLYPAGES")
 	}
 }
 
@@ -61,7 +75,7 @@ function events(    i, m, row, mover, form) {
 		for (m = 1; m <= nr_movers; m++) {
 			row = rows[i]
 			mover = movers[m]
-			if (has(row, mover, "tlb_flushes"))
+			if (has(row, mover, "write_locks"))
 				printf form, row, mover, show(row, mover, "tlb_flushes", "%.1f"),
 					show(row, mover, "spin_locks", "%.1f"), show(row, mover, "write_locks", "%.1f"),
 					show(row, mover, "contentions", "%.1f"), show(row, mover, "splits", "%.1f"),
@@ -81,7 +95,6 @@ function holes(    m, mover, form) {
 	}
 }
 
-# One range may take a tenth more than UFFDIO_MOVE takes for it.
 function vectors(    i, row, most, ours, form) {
 	form = "%-10s%13s%14s%9s%7s%15s%15s\n"
 	printf form, "row", "UFFDIO_MOVE", "UFFDIO_MOVEV", "at most", "holds", "flushes by", "flushes by"
@@ -91,10 +104,9 @@ function vectors(    i, row, most, ours, form) {
 		if (!has(row, "vector", "a_page"))
 			continue
 		ours = get(row, "vector", "a_page")
-		most = row == "vec.one" ? get(row, "calls", "a_page") * 1.1 : target[row]
+		most = against(row, get(row, "calls", "a_page"))
 		printf form, row, show(row, "calls", "a_page", "%.1f"), sprintf("%.1f", ours),
-			row == "vec.uring" ? "-" : sprintf("%.1f", most),
-			row == "vec.uring" ? "-" : (ours + 0 > most + 0 ? miss(row ": UFFDIO_MOVEV takes " ours ", at most " most) : "yes"),
+			most == "" ? "-" : sprintf("%.1f", most), judge_against(most, ours, row ": UFFDIO_MOVEV"),
 			show(row, "calls", "flushes", "%.1f"), show(row, "vector", "flushes", "%.1f")
 	}
 }

@@ -137,7 +137,8 @@ static void parallel_by(enum mover mover)
 	}
 	printf("{\"row\": \"parallel\", \"mover\": \"%s\"", mover_names[mover]);
 	for (int event = 0; event < NR_EVENTS; event++)
-		printf(", \"%s\": %.2f", event_names[event], events[event] / thousands);
+		if (event_counted(event))
+			printf(", \"%s\": %.2f", event_names[event], events[event] / thousands);
 	end_line(mover, MOST_WRITE_LOCKS);
 }
 

@@ -119,6 +119,23 @@ static unsigned long long read_source(int fd, const char *what)
 }
 
 /**
+ * event_counted() - can it be counted on this architecture?
+ * @event: the event
+ *
+ * Others than x86 take a spin lock without a call, and never say that they flush.
+ *
+ * Return: false if not.
+ */
+bool event_counted(enum event event)
+{
+#ifdef __x86_64__
+	return true;
+#else
+	return event != EVENT_TLB_FLUSHES && event != EVENT_SPIN_LOCKS;
+#endif
+}
+
+/**
  * flushes_open() - start to count the TLB flushes of this process
  *
  * Return: a descriptor for flushes_read(), to be closed; -1 where the kernel
@@ -126,7 +143,7 @@ static unsigned long long read_source(int fd, const char *what)
  */
 int flushes_open(void)
 {
-	return open_source(&sources[EVENT_TLB_FLUSHES]);
+	return event_counted(EVENT_TLB_FLUSHES) ? open_source(&sources[EVENT_TLB_FLUSHES]) : -1;
 }
 
 /**
@@ -144,13 +161,13 @@ unsigned long long flushes_read(int fd)
  * events_open() - start to count all events of this thread and those it makes
  * @counters: for events_read() and events_close()
  *
- * Ends the program where one of them can't be counted.
+ * Ends the program where one of them can't be counted and event_counted() says it can.
  */
 void events_open(struct event_counters *counters)
 {
 	for (size_t i = 0; i < NR_SOURCES; i++) {
 		counters->fds[i] = open_source(&sources[i]);
-		if (counters->fds[i] < 0)
+		if (counters->fds[i] < 0 && event_counted(sources[i].event))
 			errx(CANNOT, "can't count %s: be root on a kernel of 'make bench'",
 			     sources[i].what);
 	}
@@ -165,7 +182,8 @@ void events_read(const struct event_counters *counters, unsigned long long count
 {
 	memset(counts, 0, NR_EVENTS * sizeof(*counts));
 	for (size_t i = 0; i < NR_SOURCES; i++)
-		counts[sources[i].event] += read_source(counters->fds[i], sources[i].what);
+		if (counters->fds[i] >= 0)
+			counts[sources[i].event] += read_source(counters->fds[i], sources[i].what);
 }
 
 /**
@@ -175,5 +193,6 @@ void events_read(const struct event_counters *counters, unsigned long long count
 void events_close(const struct event_counters *counters)
 {
 	for (size_t i = 0; i < NR_SOURCES; i++)
-		close(counters->fds[i]);
+		if (counters->fds[i] >= 0)
+			close(counters->fds[i]);
 }

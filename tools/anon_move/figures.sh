@@ -4,6 +4,9 @@
 
 here=$TOP/tools/anon_move
 
+# What a program can measure, which may be of another architecture.
+list() { if [ "$ARCH" = x86 ]; then "$1" --list; else "$TOP/tools/vm/run" -- "$1" --list; fi; }
+
 # write_json UNIT FIGURES FILE. One figure a line stays easy to read for awk and grep.
 write_json() {
 	{ printf '{"unit": "%s", "figures": [\n' "$1"; sed '$!s/$/,/' "$2"; echo ']}'; } >"$3"

@@ -57,6 +57,7 @@ unsigned long long sum_counters(const char *path, const char *prefix);
 /* events.c */
 int flushes_open(void);
 unsigned long long flushes_read(int fd);
+bool event_counted(enum event event);
 void events_open(struct event_counters *counters);
 void events_read(const struct event_counters *counters, unsigned long long counts[NR_EVENTS]);
 void events_close(const struct event_counters *counters);
