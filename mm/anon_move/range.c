@@ -301,7 +301,10 @@ static enum anon_move_stop stopped(enum anon_move_stop stop)
 	return stop;
 }
 
-/* As far as one hold of the VMA locks goes. */
+/*
+ * As far as one hold of the VMA locks goes. With %ANON_MOVE_SPAN the request may have become
+ * shorter than what has moved, as its VMAs did.
+ */
 static __hot_inline enum anon_move_stop walk(struct anon_move *am)
 {
 	while (am->done < am->req->len) {
@@ -314,10 +317,10 @@ static __hot_inline enum anon_move_stop walk(struct anon_move *am)
 			am->since = jiffies;
 		if (stop && stop != ANON_MOVE_RACED)
 			return stop;
-		if (!anon_move_patience_left(am))
-			return ANON_MOVE_RACED;
 		if (am->done == am->req->len)
 			break;
+		if (!anon_move_patience_left(am))
+			return ANON_MOVE_RACED;
 		if (stop)
 			anon_move_count(ANON_MOVE_RETRIES, 1);
 		if (fatal_signal_pending(current))
