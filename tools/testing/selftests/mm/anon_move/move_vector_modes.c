@@ -28,14 +28,20 @@ static const char *mode_missing(__u64 feature)
 }
 
 /* One range from the beginning of the source, and what became of it. */
-static int go(struct space *s, struct uffdio_movev_range *range, size_t pages, __u64 mode)
+static int go_to(struct space *s, char *dst, struct uffdio_movev_range *range, size_t pages,
+		 __u64 mode)
 {
 	*range = (struct uffdio_movev_range) {
-		.dst = (uintptr_t)s->dst + SHIFT * PAGE,
+		.dst = (uintptr_t)dst,
 		.src = (uintptr_t)s->src,
 		.len = pages * PAGE,
 	};
 	return move_vector(s->uffd, range, 1, mode, NULL);
+}
+
+static int go(struct space *s, struct uffdio_movev_range *range, size_t pages, __u64 mode)
+{
+	return go_to(s, s->dst + SHIFT * PAGE, range, pages, mode);
 }
 
 /* Each of the first @pages is at its new address, and there alone. */
@@ -368,18 +374,21 @@ FIXTURE_VARIANT(arm)
 {
 	enum page_kind_id kind;
 	size_t pages;
+	size_t shift;
 	bool shared;
 };
 
-FIXTURE_VARIANT_ADD(arm, one) { KIND_SMALL, 1, false };
-FIXTURE_VARIANT_ADD(arm, small) { KIND_SMALL, 40, false };
-FIXTURE_VARIANT_ADD(arm, zero) { KIND_ZERO, 40, false };
-FIXTURE_VARIANT_ADD(arm, swapped) { KIND_SWAPPED, 40, false };
-FIXTURE_VARIANT_ADD(arm, swap_cache) { KIND_SWAP_CACHE, 40, false };
-FIXTURE_VARIANT_ADD(arm, mthp) { KIND_MTHP, 4 * MTHP_PAGES, false };
-FIXTURE_VARIANT_ADD(arm, thp) { KIND_THP, PMD_PAGES, false };
-FIXTURE_VARIANT_ADD(arm, huge_zero) { KIND_HUGE_ZERO, PMD_PAGES, false };
-FIXTURE_VARIANT_ADD(arm, copied) { KIND_SMALL, 40, true };
+FIXTURE_VARIANT_ADD(arm, one) { KIND_SMALL, 1, SHIFT, false };
+FIXTURE_VARIANT_ADD(arm, small) { KIND_SMALL, 40, SHIFT, false };
+FIXTURE_VARIANT_ADD(arm, zero) { KIND_ZERO, 40, SHIFT, false };
+FIXTURE_VARIANT_ADD(arm, swapped) { KIND_SWAPPED, 40, SHIFT, false };
+FIXTURE_VARIANT_ADD(arm, swap_cache) { KIND_SWAP_CACHE, 40, SHIFT, false };
+FIXTURE_VARIANT_ADD(arm, mthp) { KIND_MTHP, 4 * MTHP_PAGES, SHIFT, false };
+FIXTURE_VARIANT_ADD(arm, thp) { KIND_THP, PMD_PAGES, 0, false };
+FIXTURE_VARIANT_ADD(arm, thp_shifted) { KIND_THP, PMD_PAGES, SHIFT, false };
+FIXTURE_VARIANT_ADD(arm, huge_zero) { KIND_HUGE_ZERO, PMD_PAGES, 0, false };
+FIXTURE_VARIANT_ADD(arm, huge_zero_shifted) { KIND_HUGE_ZERO, PMD_PAGES, SHIFT, false };
+FIXTURE_VARIANT_ADD(arm, copied) { KIND_SMALL, 40, SHIFT, true };
 
 FIXTURE_SETUP(arm)
 {
@@ -415,7 +424,7 @@ static void *write_to(void *page)
 TEST_F_TIMEOUT(arm, tells_of_the_first_write, PATIENCE)
 {
 	struct space *s = &self->space;
-	char *dst = s->dst + SHIFT * PAGE;
+	char *dst = s->dst + variant->shift * PAGE;
 	pthread_t writer;
 	struct uffd_msg msg;
 	struct uffdio_writeprotect allow = {
@@ -424,8 +433,8 @@ TEST_F_TIMEOUT(arm, tells_of_the_first_write, PATIENCE)
 
 	ASSERT_EQ(0, uffd_register(s->uffd, s->dst, s->pages * PAGE,
 				   UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP));
-	ASSERT_EQ(0, go(s, &self->range, variant->pages,
-			UFFDIO_MOVEV_MODE_WP | UFFDIO_MOVEV_MODE_COPY));
+	ASSERT_EQ(0, go_to(s, dst, &self->range, variant->pages,
+			   UFFDIO_MOVEV_MODE_WP | UFFDIO_MOVEV_MODE_COPY));
 	EXPECT_EQ(variant->pages * PAGE, self->range.moved);
 	EXPECT_TRUE(all_pages(dst, variant->pages, PM_UFFD_WP, PM_UFFD_WP));
 	EXPECT_STREQ("", pages_differ(dst, variant->pages, !page_kinds[variant->kind].zeroes));
@@ -442,32 +451,35 @@ TEST_F_TIMEOUT(arm, tells_of_the_first_write, PATIENCE)
 TEST_F_TIMEOUT(arm, needs_a_listener, PATIENCE)
 {
 	struct space *s = &self->space;
+	char *dst = s->dst + variant->shift * PAGE;
 
-	EXPECT_EQ(EAGAIN, go(s, &self->range, variant->pages, UFFDIO_MOVEV_MODE_WP));
+	EXPECT_EQ(EAGAIN, go_to(s, dst, &self->range, variant->pages, UFFDIO_MOVEV_MODE_WP));
 	EXPECT_EQ(UFFDIO_MOVEV_UNREGISTERED, self->range.stop);
-	EXPECT_EQ(EAGAIN, go(s, &self->range, variant->pages, UFFDIO_MOVEV_MODE_RWP));
+	EXPECT_EQ(EAGAIN, go_to(s, dst, &self->range, variant->pages, UFFDIO_MOVEV_MODE_RWP));
 	EXPECT_EQ(UFFDIO_MOVEV_UNREGISTERED, self->range.stop);
 	EXPECT_EQ(0, self->range.moved);
-	EXPECT_EQ(EINVAL, go(s, &self->range, variant->pages,
-			     UFFDIO_MOVEV_MODE_WP | UFFDIO_MOVEV_MODE_RWP));
+	EXPECT_EQ(EINVAL, go_to(s, dst, &self->range, variant->pages,
+				UFFDIO_MOVEV_MODE_WP | UFFDIO_MOVEV_MODE_RWP));
 }
 
 #ifdef UFFDIO_REGISTER_MODE_RWP
 TEST_F_TIMEOUT(arm, accesses_where_those_are_tracked, PATIENCE)
 {
 	struct space *s = &self->space;
+	char *dst;
 
 	if (features_missing(UFFD_FEATURE_RWP, "no RWP"))
 		SKIP(return, "no UFFDIO_REGISTER_MODE_RWP");
 	space_close(s);
 	ASSERT_EQ(0, space_open(s, AREA, UFFD_FEATURE_RWP));
+	dst = s->dst + variant->shift * PAGE;
 	ASSERT_EQ(0, make_kind(s, variant->kind, 0, variant->pages));
 	ASSERT_EQ(0, uffd_register(s->uffd, s->dst, s->pages * PAGE,
 				   UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_RWP));
-	EXPECT_EQ(EAGAIN, go(s, &self->range, variant->pages, UFFDIO_MOVEV_MODE_WP));
+	EXPECT_EQ(EAGAIN, go_to(s, dst, &self->range, variant->pages, UFFDIO_MOVEV_MODE_WP));
 	EXPECT_EQ(UFFDIO_MOVEV_UNREGISTERED, self->range.stop);
-	ASSERT_EQ(0, go(s, &self->range, variant->pages, UFFDIO_MOVEV_MODE_RWP));
-	EXPECT_TRUE(all_pages(s->dst + SHIFT * PAGE, variant->pages, PM_UFFD_WP, PM_UFFD_WP));
+	ASSERT_EQ(0, go_to(s, dst, &self->range, variant->pages, UFFDIO_MOVEV_MODE_RWP));
+	EXPECT_TRUE(all_pages(dst, variant->pages, PM_UFFD_WP, PM_UFFD_WP));
 }
 #endif
 
