@@ -8,9 +8,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define PAGE ((size_t)4096)
+/* Programs are compiled for one size of pages. */
+#ifndef TEST_PAGE_SIZE
+#define TEST_PAGE_SIZE 4096
+#endif
+#define PAGE ((size_t)TEST_PAGE_SIZE)
 #define MIB ((size_t)1 << 20)
-#define PMD_SIZE (2 * MIB)
+#define PMD_SIZE (PAGE / sizeof(long) * PAGE)
 
 /* Exit statuses: bytes or calls went wrong; this machine can't do what the options ask. */
 #define FAILED 1

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # What every script of the build agrees on: paths, the base kernel, how to complain. Sourced, never run.
-# BASE says which of the base kernels in patches/, ARCH for which architecture; both may come from the environment or make's
-# command line.
+# BASE says which of the base kernels in patches/, ARCH for which architecture, PAGE_SIZE with pages of which size; all may
+# come from the environment or make's command line.
 
 set -euo pipefail
 
@@ -12,6 +12,8 @@ BASES=$(cd "$TOP/patches" && echo *)
 declare -A SUITE=([7.3]=trixie-backports)
 # Of the two kernels that tests boot, the one that a base has in 'make test', as to compile both takes too long.
 declare -A TESTED=([6.12]=release [7.3]=debug)
+# The one that tests boot with pages of all sizes.
+PAGES_BASE=6.12
 JOBS=${JOBS:-$(nproc)}
 
 # Compiled objects survive the checkout: a fresh clone finds them by content, whatever its path.
@@ -26,6 +28,10 @@ case ${ARCH:=x86} in
 x86 | x86_64) ARCH=x86 IMAGE=arch/x86/boot/bzImage QEMU=qemu-system-x86_64; export -n ARCH ;;
 arm64) IMAGE=arch/arm64/boot/Image QEMU=qemu-system-aarch64; export ARCH CROSS_COMPILE=aarch64-linux-gnu- ;;
 *) printf '%s\n' "${0##*/}: no architecture '$ARCH'; ARCH may be x86, arm64" >&2; exit 1 ;;
+esac
+case $ARCH-${PAGE_SIZE:=4K} in
+x86-4K | arm64-4K | arm64-16K | arm64-64K) export PAGE_SIZE ;;
+*) printf '%s\n' "${0##*/}: $ARCH has no pages of '$PAGE_SIZE'; PAGE_SIZE may be 4K, and 16K or 64K with ARCH=arm64" >&2; exit 1 ;;
 esac
 
 say() { printf '%s\n' ">> $*" >&2; }
@@ -46,8 +52,13 @@ base_of() {
 export BASE=${BASE:-6.12}
 [ -f "$TOP/patches/$BASE/series" ] || die "there is no base '$BASE'; BASE may be ${BASES// /, }"
 PATCHES=$TOP/patches/$BASE
-# Where all that is built of a base lies: build/7.3, or build/7.3-arm64.
-build_of() { [ "$ARCH" = x86 ] && echo "$TOP/build/$1" || echo "$TOP/build/$1-$ARCH"; }
+# Where all that is built of a base lies: build/7.3, build/7.3-arm64, or build/7.3-arm64-64K.
+build_of() {
+	local kind=-$ARCH-$PAGE_SIZE
+
+	kind=${kind%-4K}
+	echo "$TOP/build/$1${kind#-x86}"
+}
 BUILD=$(build_of "$BASE")
 # And how figures of it are called.
 VARIANT=${BUILD##*/}
@@ -72,7 +83,7 @@ overlay_files() {
 config_fragments() {
 	local name file
 
-	for name in guest "base-$BASE" "$@"; do
+	for name in guest "base-$BASE" "pages-$PAGE_SIZE" "$@"; do
 		for file in "$TOP/tools/vm/configs/$name"{,-"$ARCH"}.config; do [ ! -f "$file" ] || cat "$file"; done
 	done
 }

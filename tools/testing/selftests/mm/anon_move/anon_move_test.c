@@ -29,6 +29,15 @@
 #define SCRAMBLE	0x9e3779b97f4a7c15ULL
 #define UNSCRAMBLE	0xf1de83e19937733dULL
 
+static void __attribute__((constructor)) check_page_size(void)
+{
+	if (getpagesize() == PAGE)
+		return;
+	printf("1..0 # SKIP compiled for pages of %lu bytes, the kernel's are of %d\n", PAGE,
+	       getpagesize());
+	exit(4);
+}
+
 /**
  * move_missing() - can UFFDIO_MOVE be tested here at all?
  *

@@ -14,9 +14,13 @@
 #include <linux/userfaultfd.h>
 #include <linux/anon_move.h>
 
-#define PAGE		4096UL
-#define MTHP_PAGES	16UL	/* in a folio of 64 KiB */
-#define PMD_PAGES	512UL
+/* A program is compiled for one size of pages, and skips all it has where they are of another. */
+#ifndef TEST_PAGE_SIZE
+#define TEST_PAGE_SIZE	4096UL
+#endif
+#define PAGE		TEST_PAGE_SIZE
+#define MTHP_PAGES	16UL	/* in a folio of 64 KiB, where pages have 4 */
+#define PMD_PAGES	(PAGE / sizeof(__u64))	/* of an entry */
 #define PMD		(PMD_PAGES * PAGE)
 
 /*
@@ -218,6 +222,7 @@ extern const struct page_kind page_kinds[KINDS];
 
 const char *kind_missing(enum page_kind_id kind);
 int make_kind(struct space *s, enum page_kind_id kind, size_t first, size_t pages);
+const char *folio_file(size_t folio, const char *name);
 const char *large_missing(size_t folio);
 int make_large(struct space *s, size_t first, size_t pages, size_t folio);
 int page_out(void *addr, size_t pages);

@@ -186,8 +186,10 @@ static int dst_hugetlb(struct attempt *a)
 
 static const char *hugetlb_missing(void)
 {
-	return access("/sys/kernel/mm/hugepages/hugepages-2048kB", F_OK) ?
-		"no 2 MiB hugetlb pages in this kernel" : NULL;
+	char path[80];
+
+	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%lukB", PMD / 1024);
+	return access(path, F_OK) ? "no hugetlb pages of a PMD in this kernel" : NULL;
 }
 
 static char *map_droppable(void)

@@ -15,7 +15,6 @@
 #define OUT	64UL	/* pages that go to swap and back */
 #define VMSTAT	"/proc/vmstat"
 #define STATUS	"/proc/self/status"
-#define THP_STATS	"/sys/kernel/mm/transparent_hugepage/hugepages-64kB/stats"
 
 static void page_out_once(struct rival *r)
 {
@@ -146,7 +145,7 @@ FIXTURE_TEARDOWN(swap_race)
 
 static long long large_swapped_out(void)
 {
-	return read_number(THP_STATS "/swpout", "");
+	return read_number(folio_file(MTHP_PAGES, "stats/swpout"), "");
 }
 
 /* New pages for each race: large folios come back small. */

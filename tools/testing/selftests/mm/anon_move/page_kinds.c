@@ -158,12 +158,29 @@ static int give_anon_vma(struct space *s, char *addr)
 	return madvise(addr, PAGE, MADV_DONTNEED);
 }
 
-static const char *folio_switch(size_t folio)
+/**
+ * folio_file() - where sysfs has what is said of large folios of one size
+ * @folio: pages in a folio
+ * @name: of the file
+ *
+ * Return: the path, until the next call.
+ */
+const char *folio_file(size_t folio, const char *name)
 {
-	static char path[80];
+	static char path[100];
 
-	snprintf(path, sizeof(path), THP_DIR "/hugepages-%zukB/enabled", folio * PAGE / 1024);
+	snprintf(path, sizeof(path), THP_DIR "/hugepages-%zukB/%s", folio * PAGE / 1024, name);
 	return path;
+}
+
+static bool read_folio_switch(size_t folio, char value[16])
+{
+	return read_switch(folio_file(folio, "enabled"), value);
+}
+
+static bool write_folio_switch(size_t folio, const char *value)
+{
+	return !write_text(folio_file(folio, "enabled"), value);
 }
 
 /**
@@ -177,13 +194,13 @@ static const char *folio_switch(size_t folio)
  */
 int make_large(struct space *s, size_t first, size_t pages, size_t folio)
 {
-	const char *path = folio_switch(folio);
 	char *addr = s->src + first * PAGE;
 	char old[16];
 
-	if (give_anon_vma(s, addr) || !read_switch(path, old) || write_text(path, "always"))
+	if (give_anon_vma(s, addr) || !read_folio_switch(folio, old) ||
+	    !write_folio_switch(folio, "always"))
 		return -1;
-	write_text(THP_DIR "/hugepages-2048kB/enabled", "never");
+	write_folio_switch(PMD_PAGES, "never");
 	/*
 	 * Not for all of the space: khugepaged looks at once, and makes folios of every
 	 * size that is switched on of the small pages and holes beside these.
@@ -191,8 +208,8 @@ int make_large(struct space *s, size_t first, size_t pages, size_t folio)
 	madvise(addr, pages * PAGE, MADV_HUGEPAGE);
 	fill_pages(addr, pages, s->id + first + 1);
 	madvise(s->src, s->pages * PAGE, MADV_NOHUGEPAGE);
-	write_text(THP_DIR "/hugepages-2048kB/enabled", "inherit");
-	write_text(path, old);
+	write_folio_switch(PMD_PAGES, "inherit");
+	write_folio_switch(folio, old);
 	return are_folios(addr, pages, folio) &&
 	       all_pages(addr, pages, PM_PRESENT | PM_HUGE, PM_PRESENT) ? 0 : -1;
 }
@@ -271,7 +288,7 @@ static const char *thp_missing(void)
  */
 const char *large_missing(size_t folio)
 {
-	return access(folio_switch(folio), W_OK) ? "no large folios of that size" : NULL;
+	return access(folio_file(folio, "enabled"), W_OK) ? "no large folios of that size" : NULL;
 }
 
 static const char *mthp_missing(void)

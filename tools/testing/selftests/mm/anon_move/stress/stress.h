@@ -15,7 +15,7 @@
 
 #define BIT(n)		_BITUL(n)
 
-#define GIB_PAGES	(PMD_PAGES * PMD_PAGES)
+#define GIB_PAGES	((1UL << 30) / PAGE)
 #define AREA_MAX	(GIB_PAGES + 3 * PMD_PAGES)
 #define LANES_MAX	8
 
