@@ -7,13 +7,14 @@
 
 #include <linux/anon_move.h>
 #include <linux/mm.h>
+#include <linux/sizes.h>
 #include <linux/userfaultfd_k.h>
 
 /*
  * What is longer, all ranges of a call together, is not moved in the submitter: it
  * holds the ring's lock.
  */
-#define USERFAULTFD_MOVE_INLINE	PMD_SIZE
+#define USERFAULTFD_MOVE_INLINE	SZ_2M
 
 /**
  * struct userfaultfd_move_progress - a call that a worker ends where its submitter gave up

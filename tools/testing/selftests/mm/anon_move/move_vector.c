@@ -579,7 +579,7 @@ FIXTURE_VARIANT_ADD(argument, range_size_too_small) { EINVAL, AT(long_one.arg.ra
 FIXTURE_VARIANT_ADD(argument, range_size_odd) { EINVAL, AT(long_one.arg.range_size), 44, 4 };
 
 FIXTURE_VARIANT_ADD(argument, range_size_too_large) {
-	EINVAL, AT(long_one.arg.range_size), 8192, 4 };
+	EINVAL, AT(long_one.arg.range_size), 2 * PAGE, 4 };
 
 FIXTURE_VARIANT_ADD(argument, no_ranges) { EFAULT, AT(long_one.arg.ranges), 0, 8 };
 FIXTURE_VARIANT_ADD(argument, ranges_unaligned) { EINVAL, AT(long_one.arg.ranges), 4, 8 };
