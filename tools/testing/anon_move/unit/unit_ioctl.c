@@ -5,7 +5,6 @@
 
 #include "kselftest_harness.h"
 
-#define PMD_SIZE	BIT(21)
 #include "../../../../fs/userfaultfd_move.c"
 
 #define TASK_SIZE	BIT(47)
@@ -319,7 +318,7 @@ TEST_F(ioctl, what_may_pass_or_is_long_is_for_the_worker)
 		EXPECT_FALSE(progress.again);
 	}
 	calls = 0;
-	self->move->len = PMD_SIZE + PAGE_SIZE;
+	self->move->len = SZ_2M + PAGE_SIZE;
 	EXPECT_EQ(-EAGAIN, SUBMIT(&progress));
 	EXPECT_TRUE(progress.again);
 	EXPECT_EQ(0, calls);

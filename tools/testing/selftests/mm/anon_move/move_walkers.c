@@ -4,6 +4,7 @@
  * reclaim that asks who has referenced a page. Nobody may lose a page by that.
  */
 #include <fcntl.h>
+#include <linux/mman.h>
 #include <sys/mman.h>
 
 #include "../../kselftest_harness.h"
@@ -13,10 +14,15 @@
 #define ROUNDS		60
 #define RECLAIM_ROUNDS	20	/* of which each waits for zram */
 #define IDLE_BITMAP	"/sys/kernel/mm/page_idle/bitmap"
-#define OVERCOMMIT	"/proc/sys/vm/nr_overcommit_hugepages"
+/* Of all sizes that hugetlb has this one is there whatever pages are, and leaves little. */
+#define OVERCOMMIT	"/sys/kernel/mm/hugepages/hugepages-2048kB/nr_overcommit_hugepages"
+#define TAKEN_BY	(2UL << 20)
 #define DAMON		"/sys/kernel/mm/damon/admin/kdamonds/"
 
-/* KiB left to all others when hugetlb pages have taken their part; what they take, and how. */
+/*
+ * KiB left to all others when hugetlb pages have taken their part, besides what
+ * the kernel keeps free; what they take of it, and how.
+ */
 #define LEFT		(96 * 1024)
 #define TAKEN		(128UL << 20)
 #define PIECE		(TAKEN / 128)
@@ -188,17 +194,17 @@ static long long free_kib(void)
  * is reserved for mappings of this process, not in a pool that is the machine's:
  * it comes back whatever the process ends of.
  */
-static int shrink_memory(void)
+static void shrink_memory(void)
 {
-	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB;
-	size_t len = 32 * PMD;
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_HUGE_2MB;
+	const long long left = LEFT + read_number("/proc/sys/vm/min_free_kbytes", "");
+	size_t len = 32 * TAKEN_BY;
 
 	write_text("/proc/sys/vm/drop_caches", "1");
-	while (len >= PMD)
-		if (free_kib() - LEFT < (long long)len / 1024 ||
+	while (len >= TAKEN_BY)
+		if (free_kib() - left < (long long)len / 1024 ||
 		    mmap(NULL, len, PROT_READ, flags, -1, 0) == MAP_FAILED)
 			len /= 2;
-	return free_kib() < (long long)TAKEN / 1024 ? 0 : -1;
 }
 
 /* Pages of ours that a move met swapped out, or where nobody counts these, scanned of anybody. */
@@ -208,8 +214,15 @@ static long long reclaimed(void)
 				 read_number("/proc/vmstat", "pgscan_anon");
 }
 
+/* More than there is to have: the kernel keeps a part of it free, a large one where pages are. */
+static size_t too_much(size_t free)
+{
+	return free < TAKEN ? TAKEN : free / PIECE * PIECE;
+}
+
 struct hunger {
 	char *memory;
+	size_t len;
 	size_t at;
 	long long before;
 };
@@ -220,9 +233,9 @@ static void want_memory_once(struct rival *r)
 	struct hunger *h = r->arg;
 
 	r->failed += !!madvise(h->memory + h->at, PIECE, MADV_POPULATE_WRITE);
-	h->at = (h->at + PIECE) % TAKEN;
+	h->at = (h->at + PIECE) % h->len;
 	if (!h->at)
-		madvise(h->memory, TAKEN, MADV_DONTNEED);
+		madvise(h->memory, h->len, MADV_DONTNEED);
 	r->hits = reclaimed() - h->before;
 }
 
@@ -258,10 +271,11 @@ TEST_F_TIMEOUT(walkers, reclaim, PATIENCE)
 
 	if (write_text(OVERCOMMIT, "1000000"))
 		SKIP(return, "no " OVERCOMMIT ", which makes memory scarce");
-	hunger.memory = mmap(NULL, TAKEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-			     -1, 0);
+	shrink_memory();
+	hunger.len = too_much(free_kib() * 1024);
+	hunger.memory = mmap(NULL, hunger.len, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, hunger.memory);
-	ASSERT_EQ(0, shrink_memory());
 	start(_metadata, &r);
 	for (i = 0; goes_on(&r, i, RECLAIM_ROUNDS); i++) {
 		ASSERT_EQ(0, move_or_write(s, s->dst, s->src));

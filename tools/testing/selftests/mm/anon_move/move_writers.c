@@ -116,7 +116,7 @@ FIXTURE_VARIANT_ADD(writers, fork) { fork_child };
 /* Pages for which there is room in so much memory. */
 static size_t room_in(const char *memory)
 {
-	return read_number("/proc/meminfo", memory) / 4 * 2 / 3 / PMD_PAGES * PMD_PAGES;
+	return read_number("/proc/meminfo", memory) * 1024 / PAGE * 2 / 3 / PMD_PAGES * PMD_PAGES;
 }
 
 /*
@@ -125,7 +125,7 @@ static size_t room_in(const char *memory)
  */
 static size_t pages_to_move(void)
 {
-	size_t most = access("/proc/lockdep", F_OK) ? 512 * PMD_PAGES : 128 * PMD_PAGES;
+	size_t gib = (1UL << 30) / PAGE, most = access("/proc/lockdep", F_OK) ? gib : gib / 4;
 	time_t deadline = time(NULL) + PATIENCE / 8;
 	size_t room = room_in("MemAvailable:");
 
@@ -133,6 +133,8 @@ static size_t pages_to_move(void)
 		usleep(100000);
 		room = room_in("MemAvailable:");
 	}
+	if (most < LEAST)
+		most = LEAST;
 	return room < most ? room : most;
 }
 
