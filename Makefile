@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # The two commands, `make run` and `make test`, and the smaller steps they are made of. `make help` lists them.
-# BASE=7.3 on the command line takes another base kernel than 6.12, ARCH=arm64 another architecture than x86.
+# BASE=7.3 on the command line takes another base kernel than 6.12, ARCH=arm64 another architecture than x86, and with it
+# PAGE_SIZE=16K or 64K larger pages.
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
