@@ -171,7 +171,8 @@ END {
 		print "tables; apart: each in tables of its own; runs: 8 of 8 pages; one: a call for a single page."
 		print "uring: 32 threads fault, and one resolves it, fault by fault with poll(), read() and UFFDIO_MOVE,"
 		print "or all that there are with one io_uring_enter() and UFFDIO_MOVEV; what that thread takes for a"
-		print "fault. fault: all that the CPU does for it, the threads that fault included. Flushes of 32 faults."
+		print "fault. fault: all that the CPU does for it. What this is more than uring is what the threads that"
+		print "fault take, which sleep and go on, as they do whoever resolves it. Flushes of 32 faults."
 		print ""
 		vectors()
 		print ""
