@@ -194,17 +194,18 @@ static long long free_kib(void)
  * is reserved for mappings of this process, not in a pool that is the machine's:
  * it comes back whatever the process ends of.
  */
-static void shrink_memory(void)
+static int shrink_memory(void)
 {
 	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_HUGE_2MB;
-	const long long left = LEFT + read_number("/proc/sys/vm/min_free_kbytes", "");
+	const long long reserve = read_number("/proc/sys/vm/min_free_kbytes", "");
 	size_t len = 32 * TAKEN_BY;
 
 	write_text("/proc/sys/vm/drop_caches", "1");
 	while (len >= TAKEN_BY)
-		if (free_kib() - left < (long long)len / 1024 ||
+		if (free_kib() - reserve - LEFT < (long long)len / 1024 ||
 		    mmap(NULL, len, PROT_READ, flags, -1, 0) == MAP_FAILED)
 			len /= 2;
+	return free_kib() - reserve < (long long)TAKEN / 1024 ? 0 : -1;
 }
 
 /* Pages of ours that a move met swapped out, or where nobody counts these, scanned of anybody. */
@@ -214,15 +215,8 @@ static long long reclaimed(void)
 				 read_number("/proc/vmstat", "pgscan_anon");
 }
 
-/* More than there is to have: the kernel keeps a part of it free, a large one where pages are. */
-static size_t too_much(size_t free)
-{
-	return free < TAKEN ? TAKEN : free / PIECE * PIECE;
-}
-
 struct hunger {
 	char *memory;
-	size_t len;
 	size_t at;
 	long long before;
 };
@@ -233,9 +227,9 @@ static void want_memory_once(struct rival *r)
 	struct hunger *h = r->arg;
 
 	r->failed += !!madvise(h->memory + h->at, PIECE, MADV_POPULATE_WRITE);
-	h->at = (h->at + PIECE) % h->len;
+	h->at = (h->at + PIECE) % TAKEN;
 	if (!h->at)
-		madvise(h->memory, h->len, MADV_DONTNEED);
+		madvise(h->memory, TAKEN, MADV_DONTNEED);
 	r->hits = reclaimed() - h->before;
 }
 
@@ -271,11 +265,10 @@ TEST_F_TIMEOUT(walkers, reclaim, PATIENCE)
 
 	if (write_text(OVERCOMMIT, "1000000"))
 		SKIP(return, "no " OVERCOMMIT ", which makes memory scarce");
-	shrink_memory();
-	hunger.len = too_much(free_kib() * 1024);
-	hunger.memory = mmap(NULL, hunger.len, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	hunger.memory = mmap(NULL, TAKEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			     -1, 0);
 	ASSERT_NE(MAP_FAILED, hunger.memory);
+	ASSERT_EQ(0, shrink_memory());
 	start(_metadata, &r);
 	for (i = 0; goes_on(&r, i, RECLAIM_ROUNDS); i++) {
 		ASSERT_EQ(0, move_or_write(s, s->dst, s->src));

@@ -173,14 +173,9 @@ const char *folio_file(size_t folio, const char *name)
 	return path;
 }
 
-static bool read_folio_switch(size_t folio, char value[16])
+static int write_folio_switch(size_t folio, const char *value)
 {
-	return read_switch(folio_file(folio, "enabled"), value);
-}
-
-static bool write_folio_switch(size_t folio, const char *value)
-{
-	return !write_text(folio_file(folio, "enabled"), value);
+	return write_text(folio_file(folio, "enabled"), value);
 }
 
 /**
@@ -197,8 +192,8 @@ int make_large(struct space *s, size_t first, size_t pages, size_t folio)
 	char *addr = s->src + first * PAGE;
 	char old[16];
 
-	if (give_anon_vma(s, addr) || !read_folio_switch(folio, old) ||
-	    !write_folio_switch(folio, "always"))
+	if (give_anon_vma(s, addr) || !read_switch(folio_file(folio, "enabled"), old) ||
+	    write_folio_switch(folio, "always"))
 		return -1;
 	write_folio_switch(PMD_PAGES, "never");
 	/*
