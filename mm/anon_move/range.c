@@ -315,10 +315,10 @@ static __hot_inline enum anon_move_stop walk(struct anon_move *am)
 			am->tries = 0;
 		else if (!am->tries++)
 			am->since = jiffies;
-		if (stop && stop != ANON_MOVE_RACED)
-			return stop;
 		if (am->done == am->req->len)
 			break;
+		if (stop && stop != ANON_MOVE_RACED)
+			return stop;
 		if (!anon_move_patience_left(am))
 			return ANON_MOVE_RACED;
 		if (stop)

@@ -5,27 +5,29 @@
 
 #include "anon_move.h"
 
+/* What a VMA that moves or gets pages never has. */
+static const vm_flags_t never = VM_SHARED | VM_PFNMAP | VM_IO | VM_HUGETLB | VM_MIXEDMAP |
+				VM_SHADOW_STACK;
+
 /* Private anonymous memory that may be written, nothing else (S1.1, REGRESSIONS V7). */
 static bool vma_movable(struct vm_area_struct *vma)
 {
-	const vm_flags_t never = VM_SHARED | VM_PFNMAP | VM_IO | VM_HUGETLB |
-				 VM_MIXEDMAP | VM_SHADOW_STACK;
-
-	return vma_is_anonymous(vma) && (vma->vm_flags & VM_WRITE) &&
-	       !(vma->vm_flags & never);
+	return vma_is_anonymous(vma) && (vma->vm_flags & VM_WRITE) && !(vma->vm_flags & never);
 }
 
 /*
  * An entry moves with the protection it has, and mlocked pages stay on their
  * list. What may be dropped must not come where nothing may be, and what must
- * never be swapped out must not come where it can be (O11).
+ * never be swapped out must not come where it can be (O11). All that makes one of
+ * them movable is in both or in neither, so only one need be asked.
  */
-static bool vmas_alike(const struct vm_area_struct *a, const struct vm_area_struct *b)
+static bool vmas_alike(struct vm_area_struct *a, struct vm_area_struct *b)
 {
-	const vm_flags_t same = VM_ACCESS_FLAGS | VM_LOCKED | VM_DROPPABLE;
+	const vm_flags_t same = VM_ACCESS_FLAGS | VM_LOCKED | VM_DROPPABLE | never;
 
 	return (a->vm_flags & same) == (b->vm_flags & same) &&
-	       pgprot_val(a->vm_page_prot) == pgprot_val(b->vm_page_prot);
+	       pgprot_val(a->vm_page_prot) == pgprot_val(b->vm_page_prot) &&
+	       vma_is_anonymous(a) == vma_is_anonymous(b);
 }
 
 /*
@@ -64,10 +66,7 @@ static int check_vmas(const struct anon_move *am, struct anon_move_request *req)
 	if ((req->dst + req->len > am->dst_vma->vm_end ||
 	     req->src + req->len > am->src_vma->vm_end) && cut_to_vmas(am, req))
 		return -EINVAL;
-	if (!vma_movable(am->dst_vma) || !vma_movable(am->src_vma) ||
-	    !vmas_alike(am->dst_vma, am->src_vma))
-		return -EINVAL;
-	return 0;
+	return vma_movable(am->dst_vma) && vmas_alike(am->dst_vma, am->src_vma) ? 0 : -EINVAL;
 }
 
 /* Who holds it for writing may be long about it. */
