@@ -19,7 +19,8 @@
 
 /* Far below the places that the kernel chooses by itself. */
 #define LANES_START	0x100000000000UL
-#define PLACE		(2UL << 30)
+/* For the largest area, in whole GiB. */
+#define PLACE		((AREA_MAX * PAGE + (1UL << 30) - 1) >> 30 << 30)
 #define PLACES		8
 
 static char *place(unsigned int lane, unsigned int n)
