@@ -12,6 +12,7 @@
 #include "anon_move_test.h"
 
 #define AREA	(3 * PMD_PAGES)
+#define BATCH_MAX	2048	/* pages that the engine takes at once */
 
 FIXTURE(huge)
 {
@@ -101,6 +102,8 @@ TEST_F_TIMEOUT(huge, mapped_by_ptes_moves_whole, PATIENCE)
 
 	if (missing)
 		SKIP(return, "%s", missing);
+	if (PMD_PAGES > BATCH_MAX)
+		SKIP(return, "a folio of so many pages is split");
 	ASSERT_EQ(0, make_kind(s, KIND_THP_BY_PTES, 0, 2 * PMD_PAGES));
 	splits = engine_count("splits");
 	ASSERT_EQ(0, move(s, PMD_PAGES, 0, PMD_PAGES).err);

@@ -18,7 +18,9 @@
 #include "anon_move_test.h"
 #include "uring.h"
 
-#define AREA	(4 * PMD_PAGES)
+#define MOVES	4
+#define EACH_MOVE	512	/* pages */
+#define AREA	(MOVES * EACH_MOVE)
 #define THREADS	16
 #define EACH	20	/* pages a thread touches, one after the other */
 
@@ -184,9 +186,9 @@ static void submit_many(struct io_uring *ring, struct space *s, struct uffdio_mo
 		struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
 
 		moves[i] = (struct uffdio_move) {
-			.dst = (uintptr_t)s->dst + i * PMD,
-			.src = (uintptr_t)s->src + i * PMD,
-			.len = PMD,
+			.dst = (uintptr_t)s->dst + i * EACH_MOVE * PAGE,
+			.src = (uintptr_t)s->src + i * EACH_MOVE * PAGE,
+			.len = EACH_MOVE * PAGE,
 			.move = MOVE_CANARY,
 		};
 		uring_prep(sqe, s->uffd, UFFDIO_MOVE, &moves[i]);
@@ -231,11 +233,11 @@ static bool is_registered(const char *addr)
 
 TEST_F_TIMEOUT(faults, ring_ends_under_way, PATIENCE)
 {
-	struct uffdio_move moves[AREA / PMD_PAGES];
+	struct uffdio_move moves[MOVES];
 	struct space *s = &self->c.space;
 
 	ASSERT_EQ(0, make_kind(s, KIND_SMALL, 0, AREA));
-	submit_many(&self->c.ring, s, moves, AREA / PMD_PAGES);
+	submit_many(&self->c.ring, s, moves, MOVES);
 	while (all_pages(s->dst, 1, PM_PRESENT, 0))
 		sched_yield();
 	io_uring_queue_exit(&self->c.ring);
@@ -250,7 +252,7 @@ TEST_F_TIMEOUT(faults, ring_ends_under_way, PATIENCE)
 
 TEST_F_TIMEOUT(faults, descriptor_is_closed_under_way, PATIENCE)
 {
-	struct uffdio_move moves[AREA / PMD_PAGES];
+	struct uffdio_move moves[MOVES];
 	struct space *s = &self->c.space;
 	struct io_uring_cqe *cqe;
 	const bool polled = variant->flags & IORING_SETUP_SQPOLL;
@@ -258,10 +260,10 @@ TEST_F_TIMEOUT(faults, descriptor_is_closed_under_way, PATIENCE)
 	int uffd = fcntl(s->uffd, F_DUPFD_CLOEXEC, 0);
 
 	ASSERT_EQ(0, make_kind(s, KIND_SMALL, 0, AREA));
-	submit_many(&self->c.ring, s, moves, AREA / PMD_PAGES);
+	submit_many(&self->c.ring, s, moves, MOVES);
 	close(s->uffd);
 	s->uffd = uffd;
-	for (i = 0; i < AREA / PMD_PAGES; i++) {
+	for (i = 0; i < MOVES; i++) {
 		ASSERT_EQ(0, io_uring_wait_cqe(&self->c.ring, &cqe));
 		/* The kernel's thread for the ring looks the descriptor up when it comes to it. */
 		EXPECT_TRUE(!cqe->res || (cqe->res == -EBADF && polled))
@@ -270,7 +272,7 @@ TEST_F_TIMEOUT(faults, descriptor_is_closed_under_way, PATIENCE)
 		io_uring_cqe_seen(&self->c.ring, cqe);
 	}
 	ASSERT_EQ(0, uffd_unregister(s->uffd, s->dst, s->pages * PAGE));
-	EXPECT_EQ(done * PMD_PAGES, arrived(_metadata, s));
+	EXPECT_EQ(done * EACH_MOVE, arrived(_metadata, s));
 }
 
 /* What a child leaves to its parent, in shared memory. */
@@ -281,7 +283,7 @@ struct will {
 
 static int move_until_killed(struct will *will)
 {
-	struct uffdio_move moves[AREA / PMD_PAGES];
+	struct uffdio_move moves[MOVES];
 	struct io_uring_cqe *cqe;
 	struct io_uring ring;
 	struct space s;
@@ -293,9 +295,9 @@ static int move_until_killed(struct will *will)
 	    io_uring_queue_init(16, &ring, 0))
 		return 1;
 	for (;;) {
-		submit_many(&ring, &s, moves, AREA / PMD_PAGES);
+		submit_many(&ring, &s, moves, MOVES);
 		__atomic_store_n(&will->moving, true, __ATOMIC_RELEASE);
-		for (i = 0; i < AREA / PMD_PAGES; i++) {
+		for (i = 0; i < MOVES; i++) {
 			if (io_uring_wait_cqe(&ring, &cqe) || cqe->res)
 				return 1;
 			io_uring_cqe_seen(&ring, cqe);
