@@ -19,17 +19,12 @@ function check_of(row) {
 	return row
 }
 
-function judge(row, ours,    most) {
-	most = target["relocate." row]
-	return ours + 0 > most + 0 ? miss(row ": MREMAP_RELOCATE_ANON takes " ours " instructions a page, at most " most) : "yes"
-}
-
 function move_of(row) {
 	return has(check_of(row), "check", "instructions") ? \
 		sprintf("%.1f", get(row, "relocate", "instructions") - get(check_of(row), "check", "instructions")) : "-"
 }
 
-function costs(    i, row, ours, form) {
+function costs(    i, row, ours, most, form) {
 	form = "%-9s%8s%7s%7s%10s%9s%7s%10s%11s%9s\n"
 	printf form, "row", "mremap", "check", "move", "RELOCATE", "at most", "holds", "MUST_", "ONLYPAGES", "UFFDIO_"
 	printf form, "", "", "", "", "_ANON", "", "", "RELOCATE", "", "MOVE"
@@ -38,10 +33,10 @@ function costs(    i, row, ours, form) {
 		if (!has(row, "relocate", "instructions"))
 			continue
 		ours = get(row, "relocate", "instructions")
+		most = ("relocate." row) in target ? target["relocate." row] : ""
 		printf form, row, show(row, "mremap", "instructions", "%.1f"), show(check_of(row), "check", "instructions", "%.1f"),
 			move_of(row), show(row, "relocate", "instructions", "%.1f"),
-			("relocate." row) in target ? target["relocate." row] : "-",
-			("relocate." row) in target ? judge(row, ours) : "",
+			most == "" ? "-" : most, judge_against(most, ours, row ": MREMAP_RELOCATE_ANON"),
 			show(row, "must", "instructions", "%.1f"), show(row, "onlypages", "instructions", "%.1f"),
 			show(row, "anon_move", "instructions", "%.1f")
 	}

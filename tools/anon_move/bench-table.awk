@@ -45,12 +45,6 @@ function against(name, of) {
 	return target[name] ~ /^\*/ ? of * substr(target[name], 2) : target[name]
 }
 
-function judge_against(most, ours, what) {
-	if (most == "")
-		return "-"
-	return ours + 0 > most + 0 ? miss(what " takes " ours ", at most " most) : "yes"
-}
-
 # What a call for one page may take is a number; from 8 on it is no more than UFFDIO_MOVE takes.
 function only_pages(    i, row, most, ours, of, form) {
 	form = "%-10s%13s%18s%9s%7s\n"

@@ -37,6 +37,13 @@ function miss(text) {
 	return "no"
 }
 
+# Is it no more than may be? "" for most says that there is no target.
+function judge_against(most, ours, what) {
+	if (most == "")
+		return "-"
+	return ours + 0 > most + 0 ? miss(what " takes " ours ", at most " most) : "yes"
+}
+
 # Prints a line on standard error for each target that is missed; returns the exit status.
 function tell_misses(    i) {
 	fflush()
