@@ -168,10 +168,12 @@ static size_t pair_up(struct encounter *e, unsigned int kind, unsigned int geome
  * @seed: of the run
  *
  * The geometries take turns, as few rounds would miss one of them else.
+ *
+ * Return: the number of rounds in which each encounter comes once.
  */
-void plan_cells(__u64 seed)
+unsigned int plan_cells(__u64 seed)
 {
-	unsigned int geometry, kind;
+	unsigned int geometry, kind, most = 0;
 	size_t group;
 
 	for (kind = 0; kind < STRESS_KINDS; kind++)
@@ -191,7 +193,9 @@ void plan_cells(__u64 seed)
 		shuffle(deck->of, deck->count, sizeof(*deck->of), &seed);
 		deck->geometry = geometry;
 		nr_decks += deck->count > 0;
+		most = deck->count > most ? deck->count : most;
 	}
+	return nr_decks * most;
 }
 
 static void plan_length(struct plan *p, enum length length)

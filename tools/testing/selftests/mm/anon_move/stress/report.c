@@ -108,6 +108,21 @@ static const char *sum(int kind, int geometry, int rival, unsigned int *hits, un
 	return possible ? NULL : why;
 }
 
+/**
+ * cells_missed() - is there a cell that was never hit, though it could be?
+ *
+ * Return: true if there is.
+ */
+bool cells_missed(void)
+{
+	unsigned int hits, missed;
+
+	pthread_mutex_lock(&total.lock);
+	sum(-1, -1, -1, &hits, &missed);
+	pthread_mutex_unlock(&total.lock);
+	return missed > 0;
+}
+
 /* A geometry in which there is nothing to hit is none. */
 static bool exists(int geometry)
 {

@@ -164,7 +164,7 @@ struct arena {
 /* plan.c: what a round is */
 __u64 draw(__u64 *random);
 size_t draw_below(__u64 *random, size_t n);
-void plan_cells(__u64 seed);
+unsigned int plan_cells(__u64 seed);
 void plan_round(struct plan *p, __u64 seed, unsigned int number, const struct limits *limits);
 unsigned int cell_of(unsigned int kind, unsigned int geometry, unsigned int rival);
 const char *cell_excluded(unsigned int cell);
@@ -317,6 +317,7 @@ __printf(2, 3) void tap_result(bool good, const char *format, ...);
 __noreturn void tap_end(void);
 void count_round(const struct plan *p, const struct verdict *v);
 unsigned int report_tests(void);
+bool cells_missed(void);
 void report_cells(bool all_cells);
 void report_progress(void);
 
