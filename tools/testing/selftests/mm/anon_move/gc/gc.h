@@ -55,9 +55,10 @@
 
 #define MIB		(1024 * 1024UL)
 
-/* Exit statuses: the heap is wrong; the machine can't do what was asked. */
+/* Exit statuses: the heap is wrong; the machine can't do what was asked; nothing can. */
 #define FAILED		1
 #define CANNOT		2
+#define MISUSED		3
 
 #define load(p)		__atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define store(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
@@ -70,5 +71,6 @@ noreturn void hit_wall(const char *format, ...) __printf(1, 2);
 void near_wall(const char *text);
 noreturn void fail(const char *format, ...) __printf(1, 2);
 noreturn void cannot(const char *format, ...) __printf(1, 2);
+noreturn void misused(const char *format, ...) __printf(1, 2);
 
 #endif /* GC_H */

@@ -68,7 +68,7 @@ void fail(const char *format, ...)
 }
 
 /**
- * cannot() - this machine or these options don't allow it; ends the process
+ * cannot() - this machine or so small a heap don't allow it; ends the process
  * @format: as for printf(), without a newline
  */
 void cannot(const char *format, ...)
@@ -77,6 +77,18 @@ void cannot(const char *format, ...)
 
 	va_start(args, format);
 	end_with(CANNOT, format, args);
+}
+
+/**
+ * misused() - the options are not right; ends the process
+ * @format: as for printf(), without a newline
+ */
+void misused(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	end_with(MISUSED, format, args);
 }
 
 /**
@@ -118,8 +130,8 @@ static void choose_delivery(void)
 	if (!(backend->deliveries & (backend->deliveries - 1)))
 		options.delivery = __builtin_ctz(backend->deliveries);
 	if (!(backend->deliveries & _BITUL(options.delivery)))
-		cannot("backend %s has no delivery '%s'", backend->name,
-		       delivery_names[options.delivery]);
+		misused("backend %s has no delivery '%s'", backend->name,
+			delivery_names[options.delivery]);
 }
 
 static void check_huge(void)
@@ -133,7 +145,7 @@ static void check_huge(void)
 	if (options.huge == HUGE_NEVER)
 		return;
 	if (options.delivery == DELIVERY_STOPPED)
-		cannot("--huge: a stopped heap has gaps, which huge pages fill with zeroes");
+		misused("--huge: a stopped heap has gaps, which huge pages fill with zeroes");
 	file = fopen(files[options.huge], "re");
 	if (!file || !fgets(text, sizeof(text), file))
 		cannot("--huge: no %s in this kernel", files[options.huge]);

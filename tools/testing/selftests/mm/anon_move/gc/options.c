@@ -47,7 +47,7 @@ static const char usage[] =
 "  --help               this text\n"
 "\n"
 "Exit status: 0, also when a backend has met its wall; 1 when the heap was wrong;\n"
-"2 when this machine can't do it.\n";
+"2 when this machine can't do it; 3 when the options are not right.\n";
 
 const char *const delivery_names[DELIVERIES] = {
 	[DELIVERY_THREAD] = "thread", [DELIVERY_SIGBUS] = "sigbus", [DELIVERY_URING] = "uring",
@@ -80,7 +80,7 @@ static unsigned long parse_number(const char *text, unsigned long least, unsigne
 	errno = 0;
 	value = strtoul(text, &rest, 10);
 	if (errno || *rest || *text < '0' || *text > '9' || value < least || value > most)
-		cannot("'%s' is no whole number from %lu to %lu", text, least, most);
+		misused("'%s' is no whole number from %lu to %lu", text, least, most);
 	return value;
 }
 
@@ -92,7 +92,7 @@ static unsigned int name_of(const char *text, const char *const *names, unsigned
 	for (i = 0; i < nr; i++)
 		if (!strcmp(text, names[i]))
 			return i;
-	cannot("%s does not take '%s'; see --help", option, text);
+	misused("%s does not take '%s'; see --help", option, text);
 }
 
 static void parse_disturb(char *list)
@@ -119,13 +119,13 @@ static void parse_regions(char *list)
 		kind = name_of(name, names, 3, "--regions");
 		name = strsep(&item, ":");
 		if (!name || !item)
-			cannot("--regions takes KIND:PERCENT:PERCENT, with commas between them");
+			misused("--regions takes KIND:PERCENT:PERCENT, with commas between them");
 		*shares[kind] = parse_number(name, 0, 90);
 		options.share.live[kind] = parse_number(item, 1, 100);
 	}
 	all = options.share.fragmented + options.share.dense + options.share.noscan;
 	if (!all || all > 90)
-		cannot("--regions: the shares are to be 1 to 90 percent together, not %u", all);
+		misused("--regions: the shares are to be 1 to 90 percent together, not %u", all);
 }
 
 static void parse_huge(const char *text)
@@ -232,7 +232,7 @@ void parse_options(int argc, char **argv)
 		} else if (option == 'C') {
 			options.self_check = true;
 		} else if (option == '?' || option == ':') {
-			cannot("'%s' is not right; see --help", argv[optind - 1]);
+			misused("'%s' is not right; see --help", argv[optind - 1]);
 		} else if (strchr("mcugsnv", option)) {
 			take_number(option, optarg);
 		} else {
@@ -240,13 +240,13 @@ void parse_options(int argc, char **argv)
 		}
 	}
 	if (optind < argc)
-		cannot("'%s' is not an option; see --help", argv[optind]);
+		misused("'%s' is not an option; see --help", argv[optind]);
 }
 
 static void add_run(const struct backend *which, const char *engine)
 {
 	if (nr_runs == RUNS_MAX)
-		cannot("more than %u runs", RUNS_MAX);
+		misused("more than %u runs", RUNS_MAX);
 	runs[nr_runs++] = (struct run){ .backend = which, .engine = engine };
 }
 
