@@ -35,7 +35,7 @@ check: setup kernel selftests ## before a commit, in minutes: lint, unit tests, 
 	@tools/testing/anon_move/run-tests lint unit selftests stress
 
 check-debug: setup debug-kernel selftests ## all that the debug kernel runs: KASAN, lockdep and the other checkers
-	@tools/testing/anon_move/run-tests 'debug-*'
+	@tools/testing/anon_move/run-tests 'debug-*' fail-nth
 
 check-race: kcsan-kernel selftests ## the selftests that have threads, on the kcsan kernel: no data race may name our code
 	@tools/testing/anon_move/run-tests kcsan-selftests

@@ -400,7 +400,8 @@ static __hot_inline int move_on(struct userfaultfd_ctx *ctx, struct uffdio_movev
  *
  * Return: 0 if all of all ranges was moved; -EAGAIN if one of them stopped; -EINTR if a fatal
  *	   signal is pending; -EINVAL for a bad argument; -EFAULT if @arg or a range can't be
- *	   read or written; -E2BIG if one of them is not 0 behind the fields known here.
+ *	   read or written; -E2BIG if one of them is not 0 behind the fields known here, or @arg is
+ *	   said to be larger than a page.
  */
 int userfaultfd_anon_movev(struct userfaultfd_ctx *ctx, unsigned long arg)
 {

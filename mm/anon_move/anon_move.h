@@ -111,7 +111,10 @@ struct anon_move_vector {
 	bool together;
 };
 
-/* The request becomes the range at the cursor. */
+/**
+ * anon_move_load_range() - make the request the range at the cursor
+ * @v: the vector; @v->range is not its end
+ */
 static inline void anon_move_load_range(struct anon_move_vector *v)
 {
 	const struct uffdio_movev_range *range = v->range;
@@ -123,7 +126,13 @@ static inline void anon_move_load_range(struct anon_move_vector *v)
 	v->am.tries = 0;
 }
 
-/* The negative errno, or 0, that a call comes to if it moved nothing and ended so. */
+/**
+ * anon_move_errno() - what a call comes to if it moved nothing and ended so
+ * @am: the move
+ * @stop: why it ended
+ *
+ * Return: 0, or a negative errno.
+ */
 static inline int anon_move_errno(const struct anon_move *am, enum anon_move_stop stop)
 {
 	return am->error ? am->error : -anon_move_stop_info[stop].error;
@@ -229,9 +238,14 @@ static inline unsigned int anon_move_end(struct anon_move_batch *b, enum anon_mo
 	return 0;
 }
 
-/*
- * Is there not room for @nr entries from @i on only because of the distance
- * between overlapping ranges, or as a batch may have no more? Then there is in the next batch.
+/**
+ * anon_move_next_has_room() - does a folio fit into the next batch only?
+ * @b: the batch
+ * @i: index of the folio's first entry
+ * @nr: entries of the folio
+ *
+ * Return: true if there is no room from @i on only because of the distance between
+ *	   overlapping ranges, or as a batch may have no more entries.
  */
 static inline bool anon_move_next_has_room(const struct anon_move_batch *b,
 					   unsigned int i, unsigned int nr)
@@ -302,7 +316,16 @@ static inline enum anon_move_stop anon_move_lock(struct anon_move *am, struct fo
 	return anon_move_busy(am, folio);
 }
 
-/* Must a pinned folio stay where it is? Who moves the mapping takes pins along. */
+/**
+ * anon_move_pin_holds() - must a folio stay where it is as it is pinned?
+ * @am: the move
+ * @folio: the folio
+ *
+ * Who moves the whole mapping takes pins along.
+ *
+ * Context: the source's page-table lock.
+ * Return: true if it must.
+ */
 static inline bool anon_move_pin_holds(const struct anon_move *am, struct folio *folio)
 {
 	return folio_maybe_dma_pinned(folio) && !anon_move_whole_mapping(am);
@@ -337,8 +360,9 @@ static __hot_inline bool anon_move_pinned(const struct anon_move *am, struct fol
  * @folio: locked; its entries cleared, the pin check passed
  * @addr: address of its first page in the destination
  *
- * Context: the source's page-table lock, as no TLB has been flushed yet: the
- *	    folio must not be looked for in the destination before it has.
+ * Context: a page-table lock that keeps the reverse map's walkers out of the destination for
+ *	    as long as a TLB may still have the old entry: the source's before the flush, the
+ *	    destination's behind it.
  */
 static __hot_inline void anon_move_reindex(struct anon_move *am, struct folio *folio,
 					   unsigned long addr)
@@ -347,7 +371,15 @@ static __hot_inline void anon_move_reindex(struct anon_move *am, struct folio *f
 	folio_move_anon_rmap(folio, am->dst_vma);
 }
 
-/* What @pte becomes, whose frame number is @pfn. */
+/**
+ * anon_move_moved() - what a present entry becomes
+ * @template: what the entries before it became; made anew if this one is of another kind
+ * @am: the move
+ * @pte: the entry, as it was when it was cleared
+ * @pfn: its frame number
+ *
+ * Return: the entry to install.
+ */
 static inline pte_t anon_move_moved(struct anon_move_template *template,
 				    const struct anon_move *am, pte_t pte, unsigned long pfn)
 {
@@ -579,9 +611,16 @@ static inline void anon_move_unlock_tables(struct anon_move_batch *b)
 	spin_unlock(b->dst_ptl);
 }
 
-/*
- * As pte_offset_map_rw_nolock() does it: who has taken the lock must see that the PMD still is
- * @pmdval. NULL if the table went away since the walk saw it.
+/**
+ * anon_move_map() - map a page table, as pte_offset_map_rw_nolock() does it
+ * @mm: the mm
+ * @pmd: the table's entry
+ * @addr: an address, of whose entry it returns the place
+ * @pmdval: output: what @pmd was; who has taken the lock must see that it still is
+ * @ptl: output: the lock of the table's entries
+ *
+ * Context: the VMA locked; begins an RCU read-side section on success, pte_unmap() ends it.
+ * Return: the place, or NULL if the table went away since the walk saw it (R7).
  */
 static __hot_inline pte_t *anon_move_map(struct mm_struct *mm, pmd_t *pmd, unsigned long addr,
 					 pmd_t *pmdval, spinlock_t **ptl)
@@ -593,7 +632,17 @@ static __hot_inline pte_t *anon_move_map(struct mm_struct *mm, pmd_t *pmd, unsig
 	return pte;
 }
 
-/* Where it may have gone away. */
+/**
+ * anon_move_try_map() - anon_move_map() of a table that may have gone away
+ * @mm: the mm
+ * @pmd: the table's entry
+ * @addr: an address, of whose entry it returns the place
+ * @pmdval: output: what @pmd was
+ * @ptl: output: the lock of the table's entries
+ *
+ * Context: as anon_move_map(). Fault injection may have it fail.
+ * Return: the place, or NULL.
+ */
 static __hot_inline pte_t *anon_move_try_map(struct mm_struct *mm, pmd_t *pmd, unsigned long addr,
 					     pmd_t *pmdval, spinlock_t **ptl)
 {

@@ -8,10 +8,13 @@
 #include <linux/mm_types.h>
 #include <linux/pgtable.h>
 
-/*
- * A number that no other mm has had or will have, nor any owner of requests
- * that anon_move_new_key() gave one; 0, so that nothing is remembered of it, where
- * an architecture has none.
+/**
+ * anon_move_mm_key() - what tells an mm from all others
+ * @mm: the mm
+ *
+ * Return: a number that no other mm has had or will have, nor any owner of requests
+ *	   that anon_move_new_key() gave one; 0, so that nothing is remembered of it,
+ *	   where an architecture has none.
  */
 static inline u64 anon_move_mm_key(const struct mm_struct *mm)
 {

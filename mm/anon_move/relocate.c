@@ -289,8 +289,8 @@ static void move_back(const struct anon_move *am)
  *
  * Context: the mmap_lock and both VMAs write-locked; sleeps, without limit for what
  *	    others hold of the pages, as mremap() waits for page-table locks.
- * Return: @remap->old_len, or 0 if there was no memory for page tables and nothing has
- *	   moved.
+ * Return: @remap->old_len, or 0 if there was no memory for page tables or an anon_vma,
+ *	   and nothing has moved.
  */
 unsigned long anon_move_relocate(struct vm_area_struct *src_vma, struct vm_area_struct *dst_vma,
 				 const struct anon_move_remap *remap)

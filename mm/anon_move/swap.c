@@ -24,7 +24,7 @@ static bool goes_along(const struct anon_move *am, softleaf_t entry)
  * @am: the move
  * @pte: the source entry
  *
- * Only a swap entry of this mapping alone may (S1.3); what else there is, stays (O9).
+ * Only a swap entry of this mapping alone may; what else there is, stays (O9).
  *
  * Context: the entry's page-table lock.
  * Return: %ANON_MOVE_DONE, %ANON_MOVE_SHARED, %ANON_MOVE_MIGRATING or %ANON_MOVE_MARKER.
@@ -171,7 +171,7 @@ static noinline unsigned int move_in_cache(struct anon_move *am, struct anon_mov
  * @i: index of the entry
  * @pte: the entry
  *
- * Moved as it is, nothing is read in (S1.4), and at once, as no TLB has it.
+ * Moved as it is, nothing is read in, and at once, as no TLB has it.
  *
  * The page-table lock pins the entry, and with it the slot: its cache flag was
  * set before the lock was taken if it matters at all, because a folio that

@@ -9,7 +9,7 @@
 static const vm_flags_t never = VM_SHARED | VM_PFNMAP | VM_IO | VM_HUGETLB | VM_MIXEDMAP |
 				VM_SHADOW_STACK;
 
-/* Private anonymous memory that may be written, nothing else (S1.1, REGRESSIONS V7). */
+/* Private anonymous memory that may be written, nothing else (V7). */
 static bool vma_movable(struct vm_area_struct *vma)
 {
 	return vma_is_anonymous(vma) && (vma->vm_flags & VM_WRITE) && !(vma->vm_flags & never);
@@ -263,8 +263,8 @@ int anon_move_check_armed(const struct anon_move_request *req,
  *	    lock; may sleep.
  * Return: 0, -ENOENT if no VMA is at the start of a range (-EFAULT with
  *	   %ANON_MOVE_UNMAPPED_EFAULT), -ENOMEM, -EAGAIN if a writer has the
- *	   mmap_lock (with %ANON_MOVE_NO_WAIT only), what the caller's check
- *	   returned, or -EINVAL if the VMAs don't hold the whole ranges, aren't
+ *	   mmap_lock (with %ANON_MOVE_NO_WAIT only) or a VMA has more readers than
+ *	   can be counted, what the caller's check returned, or -EINVAL if the VMAs don't hold the whole ranges, aren't
  *	   private writable anonymous memory, or differ in protection, in being
  *	   mlocked or in being droppable.
  */

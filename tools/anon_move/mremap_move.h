@@ -34,9 +34,11 @@
  *	   from their starts; fewer than @len if something is in the way, and the
  *	   same call for the rest says what. -1 if nothing was moved, with errno:
  *	   EEXIST, the destination has a page; ENOENT, the source has none; EBUSY,
- *	   it is shared or pinned: copy it; EAGAIN, try again; EFAULT, an address is
- *	   not mapped, or marked as poisoned; EINVAL, the mappings are unlike or not
- *	   private and anonymous, or there is no such call.
+ *	   it is shared or pinned, or of a large folio that can't be split: copy it;
+ *	   EAGAIN, try again; EFAULT, an address is not mapped, or marked as poisoned;
+ *	   EPERM, a mapping is sealed; EINVAL, the mappings are unlike or not private and
+ *	   anonymous, or there is no such call; ENOMEM, no memory for a page table; EINTR,
+ *	   a fatal signal.
  */
 static inline ssize_t mremap_move(void *dst, void *src, size_t len, int flags)
 {
@@ -61,8 +63,9 @@ static inline int mremap_can_move(void)
  * @len: bytes, a multiple of the page size
  * @flags: MREMAP_RELOCATE_ANON or MREMAP_MUST_RELOCATE_ANON
  *
- * Return: 0, or -1 with errno: with the second flag EFAULT, a page is shared or the
- *	   memory is of another kind, and nothing has changed; EINVAL also where there is no
+ * Return: 0, or -1 with errno: with the second flag EFAULT, a page is shared, a part of a
+ *	   pinned large folio would move, or the memory is of another kind or registered with a
+ *	   userfaultfd, and nothing has changed; EINVAL also where there is no
  *	   such flag; all others are those of mremap().
  */
 static inline int mremap_relocate(void *dst, void *src, size_t len, int flags)

@@ -35,7 +35,8 @@
  * Worth handling: EEXIST, the destination page is there already; ENOENT, the
  * source page is not, or a range is not mapped; EBUSY, the page is shared or
  * pinned, so copy it instead; EAGAIN, the address space is changing: read the
- * descriptor's pending events, then try again.
+ * descriptor's pending events, if there are any, then try again; or a page stayed
+ * busy: try again.
  */
 struct uffd_moved {
 	size_t bytes;

@@ -176,7 +176,7 @@ TEST_F_TIMEOUT(ranges, onto_itself, PATIENCE)
 	EXPECT_STREQ("", pages_differ(s->dst, 1, 1));
 }
 
-/* There and back often: every page is recycled, none is allocated (SEEDS S1.6). */
+/* There and back often: every page is recycled, none is allocated. */
 TEST_F_TIMEOUT(ranges, there_and_back, PATIENCE)
 {
 	struct space *s = &self->space;
@@ -196,7 +196,7 @@ TEST_F_TIMEOUT(ranges, there_and_back, PATIENCE)
 	EXPECT_STREQ("", pages_differ(s->src, 64, 1));
 }
 
-/* SEEDS S1.5: mremap() keeps the index, so moving back to the old address changes none. */
+/* mremap() keeps the index, so moving back to the old address changes none. */
 TEST_F_TIMEOUT(ranges, back_to_own_index, PATIENCE)
 {
 	struct space *s = &self->space;
