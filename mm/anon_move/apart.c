@@ -81,12 +81,12 @@ static unsigned long count_in_table(struct anon_move *am, const struct anon_move
 	return found;
 }
 
-/* An index counts from address 0, and can't be less than that. */
+/* An index counts from address 0 and can't be less, though the first page may belong below. */
 static bool index_would_wrap(const struct anon_move *am)
 {
-	unsigned long first = first_address(am, am->folio);
+	long before = am->req->src - first_address(am, am->folio);
 
-	return first < am->req->src && am->req->src - first > am->req->dst;
+	return before > 0 && before > am->req->dst;
 }
 
 /**

@@ -656,6 +656,23 @@ TEST_F_TIMEOUT(apart, A2_index_would_wrap, PATIENCE)
 	munmap(low, pages * PAGE);
 }
 
+/* Where mremap() by itself brings it the first page of the folio belongs below address 0. */
+TEST_F_TIMEOUT(apart, A2_index_would_wrap_from_below, PATIENCE)
+{
+	char *src = self->space.src, *low = (char *)(16 * PAGE), *dst = low + 32 * PAGE;
+	const size_t first = PMD_PAGES / 2, pages = 16;
+
+	if (mmap(low, 48 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != low)
+		SKIP(return, "no memory that low (vm.mmap_min_addr)");
+	ASSERT_EQ(0, munmap(src, first * PAGE));
+	ASSERT_EQ(0, munmap(src + (first + pages) * PAGE, PMD - (first + pages) * PAGE));
+	ASSERT_EQ(low, mremap(src + first * PAGE, pages * PAGE, pages * PAGE,
+			      MREMAP_MAYMOVE | MREMAP_FIXED, low));
+	ASSERT_EQ(0, relocate(dst, low, pages, MUST));
+	expect_whole(_metadata, dst, pages, first + 1);
+	munmap(low, 48 * PAGE);
+}
+
 /* The index of its first page is that of an address before the VMA. */
 TEST_F_TIMEOUT(apart, A2_first_half_unmapped, PATIENCE)
 {
