@@ -310,8 +310,16 @@ static enum anon_move_stop settle_shared(struct check *c)
 	if (!folio_test_lru(folio))
 		lru_add_drain();
 	set_whole(c, NULL, false);
+	if (!anon_move_all_inside(am))
+		return ANON_MOVE_SHARED;
+	/*
+	 * Only now, as GUP-fast gets references through mappings of others, which keep them
+	 * when they are unmapped: where there was none any more, none comes. Pairs with the
+	 * order in which GUP-fast takes one before it looks whether its entry is still there.
+	 */
+	smp_rmb();
 	/* One reference more than mappings is ours. */
-	if (folio_ref_count(folio) > folio_mapcount(folio) + 1 || !anon_move_all_inside(am))
+	if (folio_ref_count(folio) > folio_mapcount(folio) + 1)
 		return ANON_MOVE_SHARED;
 	folio_move_anon_rmap(folio, am->src_vma);
 	set_whole(c, folio, true);
@@ -396,9 +404,13 @@ enum anon_move_stop anon_move_check(struct anon_move *am)
 {
 	struct check c = { .am = am };
 	enum anon_move_stop stop = ANON_MOVE_DONE;
+	unsigned long before;
 
 	while (am->done < am->req->len) {
+		before = am->done;
 		stop = check_step(&c);
+		if (am->done > before)
+			c.tries = 0;
 		if (fatal_signal_pending(current))
 			stop = ANON_MOVE_KILLED;
 		if (stop && !anon_move_wait_held(am, stop) && !may_pass(&c, stop))
