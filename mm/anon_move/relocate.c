@@ -115,6 +115,19 @@ static bool must(const struct anon_move_remap *remap)
 	return remap->flags & MREMAP_MUST_RELOCATE_ANON;
 }
 
+/*
+ * Without a length mremap() maps shared memory a second time, and refuses any other; what
+ * is sealed, before it unmaps anything.
+ */
+static int check_second_mapping(unsigned long src)
+{
+	struct vm_area_struct *vma = vma_lookup(current->mm, src);
+
+	if (vma && vma->vm_flags & VM_SEALED)
+		return 0;
+	return vma && !(vma->vm_flags & VM_MAYSHARE) ? -EINVAL : -EFAULT;
+}
+
 /**
  * anon_move_check_remap() - would a mremap() fail that must relocate?
  * @remap: the call
@@ -123,7 +136,8 @@ static bool must(const struct anon_move_remap *remap)
  * the first.
  *
  * Context: the mmap_lock write-locked; sleeps. VMAs of the source are write-locked.
- * Return: 0, -EFAULT, or what un-merging pages that KSM has merged failed with.
+ * Return: 0, -EFAULT, -EINVAL if memory is to be mapped a second time that is not shared, or
+ *	   what un-merging pages that KSM has merged failed with.
  */
 int anon_move_check_remap(const struct anon_move_remap *remap)
 {
@@ -136,6 +150,8 @@ int anon_move_check_remap(const struct anon_move_remap *remap)
 	if (!must(remap) || !(remap->flags & MREMAP_FIXED) || !PAGE_ALIGNED(remap->dst) ||
 	    !anon_move_range_valid(current->mm, remap->dst, remap->new_len))
 		return 0;
+	if (!len)
+		return check_second_mapping(remap->src);
 	vma_iter_init(&vmi, current->mm, remap->src);
 	for_each_vma_range(vmi, vma, end) {
 		const unsigned long start = max(vma->vm_start, remap->src);

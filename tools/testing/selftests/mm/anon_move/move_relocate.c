@@ -758,6 +758,22 @@ TEST_F(calls, destination_is_no_place)
 	EXPECT_STREQ("", pages_differ(self->src, SOME, 1));
 }
 
+/* Without a length what is shared is mapped a second time, which is no move. */
+TEST_F(calls, second_mapping_leaves_the_destination)
+{
+	char *shared = mmap(NULL, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, shared);
+	fill_pages(self->dst, SOME, 77);
+	EXPECT_EQ(-1, syscall(__NR_mremap, shared, 0UL, SOME * PAGE, MUST, self->dst));
+	EXPECT_EQ(EFAULT, errno);
+	EXPECT_EQ(-1, syscall(__NR_mremap, self->src, 0UL, SOME * PAGE, MUST, self->dst));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_STREQ("", pages_differ(self->dst, SOME, 77));
+	EXPECT_STREQ("", pages_differ(self->src, SOME, 1));
+	munmap(shared, PAGE);
+}
+
 TEST_F(calls, what_stays_needs_nothing)
 {
 	EXPECT_EQ(0, relocate(self->src, self->src, SOME,
