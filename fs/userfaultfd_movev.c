@@ -175,7 +175,8 @@ static __hot_inline unsigned int move_ranges(struct movev *m, unsigned int n, bo
 	}
 	if (unlikely(m->ranges[0].stop)) {
 		m->ranges[0].moved = 0;
-		return 1;
+		/* Nobody else asks where nothing is to move. */
+		return !fatal_signal_pending(current);
 	}
 	if (req.flags & (ANON_MOVE_PROTECT | ANON_MOVE_ARM))
 		req.check = check_armed;

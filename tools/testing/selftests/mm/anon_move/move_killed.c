@@ -5,6 +5,7 @@
  */
 #include <linux/membarrier.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
@@ -176,6 +177,80 @@ TEST_F_TIMEOUT(killed, leaves_nothing, PATIENCE)
 	EXPECT_GE(tables, settled(page_tables, tables));
 	EXPECT_GE(swap, settled(swap_in_use, swap));
 	EXPECT_ENGINE(1, "stop_killed", killed);
+}
+
+#define ARRAY_PIECE	(2UL << 20)	/* one file, mapped again and again */
+#define ARRAY_BYTES	(32 * ARRAY_PIECE)
+#define ARRAY_RANGES	(ARRAY_BYTES / sizeof(struct uffdio_movev_range))
+
+FIXTURE(refused)
+{
+	struct uffdio_movev *arg;
+	char *ranges;
+};
+
+FIXTURE_SETUP(refused)
+{
+	const char *missing = vectors_missing();
+	size_t offset;
+	int file;
+
+	if (missing)
+		SKIP(return, "%s", missing);
+	self->arg = mmap(NULL, sizeof(*self->arg), PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->arg);
+	self->ranges = mmap(NULL, ARRAY_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->ranges);
+	file = memfd_create("ranges", MFD_CLOEXEC);
+	ASSERT_LE(0, file);
+	ASSERT_EQ(0, ftruncate(file, ARRAY_PIECE));
+	for (offset = 0; offset < ARRAY_BYTES; offset += ARRAY_PIECE)
+		ASSERT_NE(MAP_FAILED, mmap(self->ranges + offset, ARRAY_PIECE,
+					   PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+					   file, 0));
+	close(file);
+	*self->arg = vector_arg((void *)self->ranges, ARRAY_RANGES, UFFDIO_MOVEV_MODE_GO_ON);
+}
+
+FIXTURE_TEARDOWN(refused)
+{
+	munmap(self->ranges, ARRAY_BYTES);
+	munmap(self->arg, sizeof(*self->arg));
+}
+
+/* Returns the status of a process that was killed in the middle of the call, if it was in time. */
+static int refuse_until_killed(struct uffdio_movev *arg)
+{
+	struct space s;
+	int status = 0;
+	pid_t pid;
+
+	arg->done = 0;
+	pid = fork();
+	if (!pid) {
+		if (!space_open(&s, AREA, 0))
+			ioctl(s.uffd, UFFDIO_MOVEV, arg);
+		_exit(1);
+	}
+	while (!__atomic_load_n(&arg->done, __ATOMIC_ACQUIRE) && !has_died(pid))
+		usleep(1000);
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	return status;
+}
+
+/* No page is moved of ranges that are empty, and whoever moves pages asks for the signal. */
+TEST_F_TIMEOUT(refused, hold_up_no_end, PATIENCE)
+{
+	int tries = 10, status;
+
+	do
+		status = refuse_until_killed(self->arg);
+	while (!WIFSIGNALED(status) && --tries);
+	ASSERT_TRUE(WIFSIGNALED(status));
+	EXPECT_LT(0, self->arg->done);
+	EXPECT_LT(self->arg->done, ARRAY_RANGES);
 }
 
 TEST_HARNESS_MAIN
