@@ -171,9 +171,26 @@ static enum anon_move_stop copy_locked(struct anon_move *am, struct copy *c)
 	return stop;
 }
 
+static bool still_swapped(struct mm_struct *mm, unsigned long addr)
+{
+	struct anon_move_batch b = { .src = addr, .dst = addr };
+	spinlock_t *ptl; /* of the table that @b.src_pmd points to */
+	pte_t *ptep, pte;
+
+	anon_move_find_pmds(mm, &b);
+	ptep = b.src_pmd ? pte_offset_map_lock(mm, b.src_pmd, addr, &ptl) : NULL;
+	if (!ptep)
+		return false;
+	anon_move_mapped();
+	pte = ptep_get(ptep);
+	pte_unmap_unlock(ptep, ptl);
+	return !pte_none(pte) && !pte_present(pte) && softleaf_is_swap(softleaf_from_pte(pte));
+}
+
 /*
- * A swap entry that others have too. Without a wait, so that the lock is kept, and nobody
- * is asked for what userfaultfd would ask for: that might be the caller himself.
+ * A swap entry that others have too. Without a wait, so that the lock is kept; and that is
+ * taken for writing, to keep other movers away: had one taken the entry meanwhile, the
+ * fault would bring a zero page, or fail where a userfaultfd would have to be asked.
  */
 static enum anon_move_stop read_in(const struct anon_move *am)
 {
@@ -181,13 +198,16 @@ static enum anon_move_stop read_in(const struct anon_move *am)
 				   FAULT_FLAG_REMOTE;
 	const unsigned long addr = am->req->src + am->done;
 	struct vm_area_struct *vma;
-	vm_fault_t fault = VM_FAULT_RETRY;
+	vm_fault_t fault = 0;
 
-	mmap_read_lock(am->req->mm);
+	mmap_write_lock(am->req->mm);
 	vma = vma_lookup(am->req->mm, addr);
-	if (vma && vma_is_anonymous(vma))
-		fault = handle_mm_fault(vma, addr, flags, NULL);
-	mmap_read_unlock(am->req->mm);
+	if (vma && vma_is_anonymous(vma)) {
+		vma_start_write(vma);
+		if (still_swapped(am->req->mm, addr))
+			fault = handle_mm_fault(vma, addr, flags, NULL);
+	}
+	mmap_write_unlock(am->req->mm);
 	if (fault & VM_FAULT_OOM)
 		return ANON_MOVE_NOMEM;
 	if (fault & VM_FAULT_ERROR)

@@ -374,6 +374,89 @@ TEST_F_TIMEOUT(copied, while_written_to, PATIENCE)
 	}
 }
 
+#define CONTENDED	64	/* pages */
+
+/* One of two threads that copy the same pages, each page by a range of its own. */
+struct copier {
+	struct uffdio_movev_range ranges[CONTENDED];
+	pthread_barrier_t *start;
+	struct space *space;
+	char *dst;
+	int cpu;
+};
+
+static void *copy_page_by_page(void *arg)
+{
+	struct copier *c = arg;
+	size_t i;
+
+	for (i = 0; i < CONTENDED; i++)
+		c->ranges[i] = (struct uffdio_movev_range) {
+			.dst = (uintptr_t)c->dst + i * PAGE,
+			.src = (uintptr_t)c->space->src + i * PAGE,
+			.len = PAGE,
+		};
+	run_on_cpu(c->cpu);
+	pthread_barrier_wait(c->start);
+	move_vector(c->space->uffd, c->ranges, CONTENDED,
+		    UFFDIO_MOVEV_MODE_COPY | UFFDIO_MOVEV_MODE_GO_ON, NULL);
+	return NULL;
+}
+
+/* Returns how many pages a copier got, or more than there are if a range says what is not so. */
+static size_t pages_got(const struct copier *c)
+{
+	size_t i, got = 0;
+
+	for (i = 0; i < CONTENDED; i++) {
+		bool moved = c->ranges[i].moved == PAGE;
+
+		if (c->ranges[i].stop != (moved ? UFFDIO_MOVEV_DONE : UFFDIO_MOVEV_HOLE) ||
+		    (moved && *pages_differ(c->dst + i * PAGE, 1, i + 1)))
+			return CONTENDED + 1;
+		got += moved;
+	}
+	return got;
+}
+
+/* What one of them is about to read in the other one may have taken away by then. */
+TEST_F_TIMEOUT(copied, by_two_at_once, PATIENCE)
+{
+	struct space *s = &self->space;
+	struct copier copiers[2];
+	pthread_barrier_t start;
+	pthread_t threads[2];
+	int round, i;
+	pid_t child;
+
+	if (kind_missing(KIND_SWAPPED))
+		SKIP(return, "%s", kind_missing(KIND_SWAPPED));
+	ASSERT_EQ(0, pthread_barrier_init(&start, NULL, 2));
+	for (round = 0; round < 40; round++) {
+		ASSERT_EQ(0, make_kind(s, KIND_SWAPPED, 0, CONTENDED));
+		child = share_with_child();
+		ASSERT_LT(0, child);
+		ASSERT_EQ(0, uffd_register(s->uffd, s->dst, s->pages * PAGE,
+					   UFFDIO_REGISTER_MODE_MISSING));
+		for (i = 0; i < 2; i++) {
+			copiers[i].start = &start;
+			copiers[i].space = s;
+			copiers[i].dst = s->dst + i * 2 * PMD;
+			copiers[i].cpu = i;
+			ASSERT_EQ(0, pthread_create(&threads[i], NULL, copy_page_by_page,
+						    &copiers[i]));
+		}
+		for (i = 0; i < 2; i++)
+			ASSERT_EQ(0, pthread_join(threads[i], NULL));
+		end_child(child);
+		ASSERT_EQ(0, uffd_unregister(s->uffd, s->dst, s->pages * PAGE));
+		ASSERT_EQ(CONTENDED, pages_got(&copiers[0]) + pages_got(&copiers[1]))
+			TH_LOG("round %d", round);
+		ASSERT_TRUE(all_pages(s->src, CONTENDED, PM_PRESENT | PM_SWAP, 0));
+		ASSERT_EQ(0, madvise(s->dst, s->pages * PAGE, MADV_DONTNEED));
+	}
+}
+
 /* How the destination is registered, what is asked for, and what comes of it. */
 FIXTURE(arm)
 {
