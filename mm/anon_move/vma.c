@@ -264,9 +264,9 @@ int anon_move_check_armed(const struct anon_move_request *req,
  * Return: 0, -ENOENT if no VMA is at the start of a range (-EFAULT with
  *	   %ANON_MOVE_UNMAPPED_EFAULT), -ENOMEM, -EAGAIN if a writer has the
  *	   mmap_lock (with %ANON_MOVE_NO_WAIT only) or a VMA has more readers than
- *	   can be counted, what the caller's check returned, or -EINVAL if the VMAs don't hold the whole ranges, aren't
- *	   private writable anonymous memory, or differ in protection, in being
- *	   mlocked or in being droppable.
+ *	   can be counted, what the caller's check returned, or -EINVAL if the VMAs
+ *	   don't hold the whole ranges, aren't private writable anonymous memory, or
+ *	   differ in protection, in being mlocked or in being droppable.
  */
 int anon_move_lock_vmas(struct anon_move *am)
 {

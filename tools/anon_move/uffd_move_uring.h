@@ -44,10 +44,12 @@ static inline void uffd_move_prep_op(struct io_uring_sqe *sqe, int uffd, uint32_
  *
  * The completion's result is 0 when everything moved, or a negative errno: as of the
  * ioctl; -EOPNOTSUPP or -EINVAL where the kernel has no such requests; -ECANCELED if
- * the ring has cancelled it, perhaps when part of it was done.
+ * the ring has cancelled it, perhaps when part of it was done, as its move tells.
  */
 static inline void uffd_move_prep(struct io_uring_sqe *sqe, int uffd, struct uffdio_move *arg)
 {
+	/* So that a request that was cancelled tells nothing of the one before. */
+	arg->move = 0;
 	uffd_move_prep_op(sqe, uffd, UFFDIO_MOVE, arg);
 }
 
@@ -63,7 +65,7 @@ static inline void uffd_move_prep(struct io_uring_sqe *sqe, int uffd, struct uff
  */
 static inline void uffd_movev_prep(struct io_uring_sqe *sqe, int uffd, struct uffdio_movev *arg)
 {
-	/* So that a request that was refused tells nothing of the one before. */
+	/* As above. */
 	arg->done = 0;
 	uffd_move_prep_op(sqe, uffd, UFFDIO_MOVEV, arg);
 }
