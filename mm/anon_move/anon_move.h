@@ -569,12 +569,29 @@ static inline void anon_move_batch_end(struct anon_move *am, struct anon_move_ba
 		anon_move_trace_batch(b);
 }
 
+/*
+ * Waits for neither with the other one held, but for it alone: it may be mremap() that has it.
+ */
+static inline void lock_pair(spinlock_t *first, spinlock_t *second)
+	__acquires(first)
+	__acquires(second)
+{
+	spin_lock(first);
+	while (unlikely(!spin_trylock(second))) {
+		spin_unlock(first);
+		swap(first, second);
+		spin_lock(first);
+	}
+}
+
 /**
  * anon_move_lock_tables() - lock the page tables of a batch
  * @b: the batch, both locks known; they may be one
  *
- * Two moves may want the same two the other way round, so the lower address
- * comes first.
+ * Two moves may want the same two the other way round, so the lower address comes first, as a
+ * rule. mremap() takes them in the order in which it moves, as nobody else does that under
+ * the mmap_lock; but a move does not have that, and other VMAs than mremap()'s may lie in
+ * the same two tables.
  *
  * Context: both page-table locks held on exit.
  */
@@ -583,14 +600,12 @@ static inline void anon_move_lock_tables(struct anon_move_batch *b)
 	__acquires(b->src_ptl)
 {
 	if (b->dst_ptl < b->src_ptl) {
-		spin_lock(b->dst_ptl);
-		spin_lock_nested(b->src_ptl, SINGLE_DEPTH_NESTING);
+		lock_pair(b->dst_ptl, b->src_ptl);
+	} else if (b->dst_ptl != b->src_ptl) {
+		lock_pair(b->src_ptl, b->dst_ptl);
 	} else {
 		spin_lock(b->src_ptl);
-		if (b->dst_ptl != b->src_ptl)
-			spin_lock_nested(b->dst_ptl, SINGLE_DEPTH_NESTING);
-		else
-			__acquire(b->dst_ptl);
+		__acquire(b->dst_ptl);
 	}
 }
 

@@ -390,6 +390,48 @@ TEST_F_TIMEOUT(races, R5_R6_writers_and_both_ways, PATIENCE)
 	EXPECT_ENGINE(8 * ROUNDS, MOVED_ANYHOW, self->counted);
 }
 
+#define BESIDE	(PMD_PAGES / 2)	/* where in its page table another mapping lies */
+#define FEW	16
+
+/* Takes that mapping from the source's page table to the destination's, or back. */
+static void remap_once(struct rival *r)
+{
+	const size_t offset = BESIDE * PAGE, len = FEW * PAGE;
+	char *from = r->arg, *to = from == r->space->src + offset ? r->space->dst : r->space->src;
+
+	r->arg = mremap(from, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, to + offset);
+	r->hits += r->arg != MAP_FAILED;
+	r->failed += r->arg == MAP_FAILED;
+}
+
+/*
+ * mremap() locks page tables in the order in which it moves, and no VMA but its own: what moves
+ * beside it must not wait for one of them with the other one locked.
+ */
+TEST_F_TIMEOUT(races, mremap_between_the_same_tables, PATIENCE)
+{
+	const size_t offset = BESIDE * PAGE, len = FEW * PAGE;
+	struct space *s = &self->space;
+	struct rival rival = { .space = s, .once = remap_once, .arg = s->src + offset };
+	int round;
+
+	ASSERT_EQ(0, munmap(s->src + offset, AREA * PAGE - offset));
+	ASSERT_EQ(0, munmap(s->dst + offset, AREA * PAGE - offset));
+	ASSERT_EQ(rival.arg, mmap(rival.arg, len, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	fill_pages(rival.arg, FEW, 77);
+	ASSERT_EQ(0, make_kind(s, KIND_SMALL, 0, FEW));
+	ASSERT_EQ(0, uffd_register(s->uffd, s->src, offset, UFFDIO_REGISTER_MODE_MISSING));
+	start(_metadata, &rival);
+	for (round = 0; goes_on(&rival, round, 2000); round++) {
+		ASSERT_EQ(0, move_surely(s->uffd, s->dst, s->src, len).err);
+		ASSERT_EQ(0, move_surely(s->uffd, s->src, s->dst, len).err);
+	}
+	stop(_metadata, &rival);
+	EXPECT_STREQ("", pages_differ(s->src, FEW, 1));
+	EXPECT_STREQ("", pages_differ(rival.arg, FEW, 77));
+}
+
 /*
  * O15: whoever is first to move a page of the huge zero page splits it, and its
  * PMD is none until the page table is there. That is no hole to the other one.
