@@ -150,6 +150,7 @@ END {
 		print ""
 		print "_raw_spin_lock: page-table locks, those of swap, and 8 each timer tick. down_write, _trylock: in"
 		print "the movers, of an anon_vma; a try that fails counts too. page allocations: of any size."
+		print "Of two page tables anon_move only tries to lock the second, which _raw_spin_lock leaves out."
 		print ""
 	}
 	if ("parallel" in seen)
