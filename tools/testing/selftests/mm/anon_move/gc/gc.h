@@ -55,10 +55,10 @@
 
 #define MIB		(1024 * 1024UL)
 
-/* Exit statuses: the heap is wrong; the machine can't do what was asked; nothing can. */
+/* Exit statuses: the heap is wrong; the options are; this machine can't do it, as KSFT_SKIP. */
 #define FAILED		1
-#define CANNOT		2
-#define MISUSED		3
+#define MISUSED		2
+#define CANNOT		4
 
 #define load(p)		__atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define store(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)

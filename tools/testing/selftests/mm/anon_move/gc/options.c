@@ -47,7 +47,7 @@ static const char usage[] =
 "  --help               this text\n"
 "\n"
 "Exit status: 0, also when a backend has met its wall; 1 when the heap was wrong;\n"
-"2 when this machine can't do it; 3 when the options are not right.\n";
+"2 when the options are not right; 4 when this machine can't do it.\n";
 
 const char *const delivery_names[DELIVERIES] = {
 	[DELIVERY_THREAD] = "thread", [DELIVERY_SIGBUS] = "sigbus", [DELIVERY_URING] = "uring",

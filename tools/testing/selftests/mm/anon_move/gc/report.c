@@ -92,7 +92,7 @@ static void print_notes(const struct result *results, size_t nr)
 			printf("wall: %s: %s\n", results[i].row, results[i].wall);
 	for (i = 0; i < nr; i++)
 		if (*results[i].failed)
-			printf("%s: %s: %s\n", results[i].status == CANNOT ? "not here" : "FAILED",
+			printf("%s: %s: %s\n", results[i].status == FAILED ? "FAILED" : "not here",
 			       results[i].row, results[i].failed);
 }
 

@@ -69,7 +69,7 @@ static void map_file(void)
 	const size_t len = heap.pages * PAGE;
 
 	if (options.huge != HUGE_NEVER)
-		cannot("huge pages are for backends move, onlypages, copy and mremap");
+		misused("huge pages are for backends move, onlypages, copy and mremap");
 	file = memfd_create("gc_heap", MFD_CLOEXEC);
 	if (file < 0 || ftruncate(file, 2 * len))
 		cannot("no memfd of %zu MiB: %s", 2 * len / MIB, strerror(errno));
