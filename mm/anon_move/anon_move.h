@@ -425,6 +425,8 @@ void anon_move_keep_vmas(const struct anon_move *am);
 enum anon_move_stop anon_move_check_entry(const struct anon_move *am, pte_t pte);
 enum anon_move_stop anon_move_check_pte(struct anon_move *am, const struct anon_move_batch *b);
 enum anon_move_stop anon_move_ptes(struct anon_move *am, struct anon_move_batch *b);
+bool anon_move_lock_contended(const struct anon_move *am, spinlock_t *first, spinlock_t *second)
+	__releases(first);
 
 /* folio.c */
 void anon_move_wait(struct anon_move *am, enum anon_move_stop stop);
@@ -569,23 +571,20 @@ static inline void anon_move_batch_end(struct anon_move *am, struct anon_move_ba
 		anon_move_trace_batch(b);
 }
 
-/*
- * Waits for neither with the other one held, but for it alone: it may be mremap() that has it.
- */
-static inline void lock_pair(spinlock_t *first, spinlock_t *second)
-	__acquires(first)
-	__acquires(second)
+/* Sparse can't follow locks that are held if a function says so, and is not told of them. */
+static inline bool lock_pair(const struct anon_move *am, spinlock_t *first, spinlock_t *second)
 {
 	spin_lock(first);
-	while (unlikely(!spin_trylock(second))) {
-		spin_unlock(first);
-		swap(first, second);
-		spin_lock(first);
-	}
+	if (unlikely(!spin_trylock(second)))
+		return anon_move_lock_contended(am, first, second);
+	__release(first);
+	__release(second);
+	return true;
 }
 
 /**
  * anon_move_lock_tables() - lock the page tables of a batch
+ * @am: the move
  * @b: the batch, both locks known; they may be one
  *
  * Two moves may want the same two the other way round, so the lower address comes first, as a
@@ -593,20 +592,19 @@ static inline void lock_pair(spinlock_t *first, spinlock_t *second)
  * the mmap_lock; but a move does not have that, and other VMAs than mremap()'s may lie in
  * the same two tables.
  *
- * Context: both page-table locks held on exit.
+ * Context: both page-table locks held on success.
+ * Return: false if others had one of them each time: then as if a table had gone away. Not
+ *	   with %ANON_MOVE_WHOLE_MAPPING, which has the mmap_lock.
  */
-static inline void anon_move_lock_tables(struct anon_move_batch *b)
-	__acquires(b->dst_ptl)
-	__acquires(b->src_ptl)
+static inline bool anon_move_lock_tables(const struct anon_move *am, struct anon_move_batch *b)
 {
-	if (b->dst_ptl < b->src_ptl) {
-		lock_pair(b->dst_ptl, b->src_ptl);
-	} else if (b->dst_ptl != b->src_ptl) {
-		lock_pair(b->src_ptl, b->dst_ptl);
-	} else {
-		spin_lock(b->src_ptl);
-		__acquire(b->dst_ptl);
-	}
+	if (b->dst_ptl < b->src_ptl)
+		return lock_pair(am, b->dst_ptl, b->src_ptl);
+	if (b->dst_ptl != b->src_ptl)
+		return lock_pair(am, b->src_ptl, b->dst_ptl);
+	spin_lock(b->src_ptl);
+	__release(b->src_ptl);
+	return true;
 }
 
 /**
@@ -616,13 +614,12 @@ static inline void anon_move_lock_tables(struct anon_move_batch *b)
  * Context: both page-table locks held on entry.
  */
 static inline void anon_move_unlock_tables(struct anon_move_batch *b)
-	__releases(b->dst_ptl)
-	__releases(b->src_ptl)
 {
-	if (b->src_ptl != b->dst_ptl)
+	__acquire(b->dst_ptl);
+	if (b->src_ptl != b->dst_ptl) {
+		__acquire(b->src_ptl);
 		spin_unlock(b->src_ptl);
-	else
-		__release(b->src_ptl);
+	}
 	spin_unlock(b->dst_ptl);
 }
 
@@ -683,13 +680,17 @@ static __hot_inline void anon_move_with_both(struct anon_move *am, struct anon_m
 	}
 	anon_move_mapped();
 
-	anon_move_lock_tables(b);
+	if (unlikely(!anon_move_lock_tables(am, b))) {
+		b->stop = ANON_MOVE_RACED;
+		goto unmap;
+	}
 	if (!anon_move_should_fail() && pmd_same(dst_pmdval, pmdp_get_lockless(b->dst_pmd)) &&
 	    pmd_same(src_pmdval, pmdp_get_lockless(b->src_pmd)))
 		entries(am, b);
 	else
 		b->stop = ANON_MOVE_RACED;
 	anon_move_unlock_tables(b);
+unmap:
 	pte_unmap(b->src_pte);
 }
 

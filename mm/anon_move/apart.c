@@ -209,9 +209,10 @@ static void move_in_tables(struct anon_move *am, struct anon_move_batch *b)
 		anon_move_mapped();
 		if (!WARN_ON_ONCE(!map_source(am, b))) {
 			anon_move_mapped();
-			anon_move_lock_tables(b);
-			move_entries(am, b);
-			anon_move_unlock_tables(b);
+			if (!WARN_ON_ONCE(!anon_move_lock_tables(am, b))) {
+				move_entries(am, b);
+				anon_move_unlock_tables(b);
+			}
 			pte_unmap(b->src_pte);
 		}
 		pte_unmap(b->dst_pte);

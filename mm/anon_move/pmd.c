@@ -129,10 +129,12 @@ static enum anon_move_stop move_whole(struct anon_move *am, struct anon_move_bat
 	anon_move_batch_begin(am, b);
 	b->src_ptl = pmd_lockptr(am->req->mm, b->src_pmd);
 	b->dst_ptl = pmd_lockptr(am->req->mm, b->dst_pmd);
-	anon_move_lock_tables(b);
-	flush_tlb_batched_pending(am->req->mm);
-	b->stop = move_pmd_locked(am, b);
-	anon_move_unlock_tables(b);
+	b->stop = ANON_MOVE_RACED;
+	if (likely(anon_move_lock_tables(am, b))) {
+		flush_tlb_batched_pending(am->req->mm);
+		b->stop = move_pmd_locked(am, b);
+		anon_move_unlock_tables(b);
+	}
 	anon_move_batch_end(am, b);
 	return b->stop;
 }

@@ -306,4 +306,46 @@ enum anon_move_stop anon_move_ptes(struct anon_move *am, struct anon_move_batch 
 	return b->stop;
 }
 
+/* As often as that somebody else had one of both. */
+#define LOCK_TRIES	16
+
+/**
+ * anon_move_lock_contended() - lock two page tables of which somebody has the second
+ * @am: the move
+ * @first: the one that is locked
+ * @second: the other one
+ *
+ * Waits for neither with the other one held, but for it alone: it may be mremap() that has
+ * it. So others who want one of both come first, and might for ever: then the move lets go of
+ * the VMAs for a while. Who has write-locked the mmap_lock, as mremap() has, may wait.
+ *
+ * Context: @first locked on entry, both on success, neither on failure; the mmap_lock
+ *	    write-locked with %ANON_MOVE_WHOLE_MAPPING.
+ * Return: false if one of them was taken each time, never with %ANON_MOVE_WHOLE_MAPPING.
+ */
+bool anon_move_lock_contended(const struct anon_move *am, spinlock_t *first, spinlock_t *second)
+	__releases(first)
+{
+	unsigned int tries;
+
+	if (anon_move_whole_mapping(am)) {
+		spin_lock_nested(second, SINGLE_DEPTH_NESTING);
+		goto locked;
+	}
+	for (tries = 0; tries < LOCK_TRIES; tries++) {
+		spin_unlock(first);
+		swap(first, second);
+		spin_lock(first);
+		if (spin_trylock(second))
+			goto locked;
+	}
+	spin_unlock(first);
+	return false;
+
+locked:
+	__release(first);
+	__release(second);
+	return true;
+}
+
 #include "tests/ptes-kunit.h"

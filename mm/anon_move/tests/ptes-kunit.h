@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Unit tests of ptes.c: how long a batch is, what an entry becomes, which entries are taken.
+ * Unit tests of ptes.c: how long a batch is, what an entry becomes, which are taken, and locks.
  */
 #ifdef CONFIG_ANON_MOVE_KUNIT_TEST
 
+#include <linux/kthread.h>
 #include "made_up.h"
 
 static void a_batch_is_no_longer_than_the_distance(struct kunit *test)
@@ -238,6 +239,58 @@ static void O18_an_entry_is_checked_before_it_gets_a_table(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, ANON_MOVE_DONE, anon_move_check_entry(&m->am, __pte(0)));
 }
 
+struct two_locks {
+	spinlock_t lock[2];
+	bool taken;
+};
+
+/* Always has one of them, and takes the other one as soon as it is let go of. */
+static int always_has_one(void *arg)
+{
+	struct two_locks *two = arg;
+	unsigned int i = 1;
+
+	spin_lock(&two->lock[i]);
+	WRITE_ONCE(two->taken, true);
+	while (!kthread_should_stop()) {
+		if (spin_trylock(&two->lock[!i])) {
+			spin_unlock(&two->lock[i]);
+			i = !i;
+		}
+		cpu_relax();
+	}
+	spin_unlock(&two->lock[i]);
+	return 0;
+}
+
+/* Of two tables that others want as well each might be taken whenever the other one is got. */
+static void tables_are_not_waited_for_without_end(struct kunit *test)
+{
+	struct two_locks two = { };
+	struct made_up *m = test->priv;
+	struct task_struct *rival;
+
+	if (num_online_cpus() == 1)
+		kunit_skip(test, "needs two CPUs");
+	spin_lock_init(&two.lock[0]);
+	spin_lock_init(&two.lock[1]);
+	rival = kthread_create(always_has_one, &two, "anon_move_rival");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, rival);
+	/* It must not be waited for on its own CPU. */
+	migrate_disable();
+	kthread_bind(rival, cpumask_any_but(cpu_online_mask, smp_processor_id()));
+	wake_up_process(rival);
+	while (!READ_ONCE(two.taken))
+		cpu_relax();
+	m->b.dst_ptl = &two.lock[0];
+	m->b.src_ptl = &two.lock[1];
+	KUNIT_EXPECT_FALSE(test, anon_move_lock_tables(&m->am, &m->b));
+	kthread_stop(rival);
+	migrate_enable();
+	KUNIT_EXPECT_TRUE(test, anon_move_lock_tables(&m->am, &m->b));
+	anon_move_unlock_tables(&m->b);
+}
+
 static struct kunit_case ptes_cases[] = {
 	KUNIT_CASE(a_batch_is_no_longer_than_the_distance),
 	KUNIT_CASE(the_next_batch_has_room_only_where_ranges_overlap),
@@ -255,6 +308,7 @@ static struct kunit_case ptes_cases[] = {
 	KUNIT_CASE(a_locked_page_is_to_be_waited_for),
 	KUNIT_CASE(R3_a_pinned_page_is_put_back_as_it_was),
 	KUNIT_CASE(O18_an_entry_is_checked_before_it_gets_a_table),
+	KUNIT_CASE(tables_are_not_waited_for_without_end),
 	{}
 };
 
