@@ -82,7 +82,8 @@ enum anon_move_stop anon_move_check_pmd(struct anon_move *am, const struct anon_
 static enum anon_move_stop move_claimed(struct anon_move *am, struct anon_move_batch *b)
 {
 	struct mm_struct *mm = am->req->mm;
-	pmd_t pmd = pmdp_huge_clear_flush(am->src_vma, b->src, b->src_pmd);
+	/* Never none before it is decided: who walks without the lock would pass it over (O15). */
+	pmd_t pmd = pmdp_invalidate(am->src_vma, b->src, b->src_pmd);
 
 	b->flush = true;
 	anon_move_count(ANON_MOVE_FLUSHES, 1);
@@ -93,6 +94,7 @@ static enum anon_move_stop move_claimed(struct anon_move *am, struct anon_move_b
 		}
 		anon_move_reindex(am, pmd_folio(pmd), b->dst);
 	}
+	pmd_clear(b->src_pmd);
 	set_pmd_at(mm, b->dst, b->dst_pmd, make_moved_pmd(pmd, am));
 	pgtable_trans_huge_deposit(mm, b->dst_pmd,
 				   pgtable_trans_huge_withdraw(mm, b->src_pmd));

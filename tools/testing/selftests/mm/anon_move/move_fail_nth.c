@@ -6,10 +6,11 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #include "../../kselftest_harness.h"
-#include "anon_move_test.h"
+#include "rival.h"
 
 #define AREA		(2 * PMD_PAGES)
 #define RUN		(2 * MTHP_PAGES)
@@ -500,6 +501,88 @@ TEST_F_TIMEOUT(relocate_nth, D13_sweep, PATIENCE)
 		ASSERT_EQ(KSFT_PASS, _metadata->exit_code);
 	TH_LOG("up to %u things fail", nth - 1);
 	EXPECT_LT(4, nth);
+}
+
+FIXTURE(late_pin)
+{
+	struct sweep sweep;
+	int tracker;
+};
+
+/* A huge page that is write-protected and left alone over and over, while it fails to move. */
+FIXTURE_SETUP(late_pin)
+{
+	struct sweep *w = &self->sweep;
+	const char *missing = move_missing();
+
+	missing = missing ? missing : base_serves();
+	missing = missing ? missing : injection_missing();
+	missing = missing ? missing : writeprotect_missing();
+	missing = missing ? missing : kind_missing(KIND_THP);
+	if (missing)
+		SKIP(return, "%s", missing);
+	ASSERT_EQ(0, sweep_open(w, KIND_THP, PMD_PAGES, 0));
+	prepare(_metadata, w);
+	self->tracker = uffd_open(0, FEATURES_WP);
+	ASSERT_LE(0, self->tracker);
+	ASSERT_EQ(0, uffd_register(self->tracker, w->space.src, PMD, UFFDIO_REGISTER_MODE_WP));
+}
+
+FIXTURE_TEARDOWN(late_pin)
+{
+	close(self->tracker);
+	close(self->sweep.nth_fd);
+	space_close(&self->sweep.space);
+}
+
+/* Which of all that can fail is the look at its pins when it has been unmapped; 0 if none is. */
+static unsigned int find_late_pin(struct sweep *w, int tracker)
+{
+	struct moved moved = { };
+	unsigned int nth;
+
+	for (nth = 1; move_failing(w, nth, &moved); nth++) {
+		if (moved.err == EBUSY)
+			return nth;
+		if (!moved.err && move_pages_of(tracker, w->space.src, w->dst, PMD, 0).err)
+			break;
+	}
+	return 0;
+}
+
+static void protect_once(struct rival *r)
+{
+	struct uffdio_writeprotect none = {
+		.range = { .start = (uintptr_t)r->space->src, .len = PMD },
+	};
+	const int tracker = *(int *)r->arg;
+
+	r->failed += uffd_writeprotect(tracker, r->space->src, PMD) != 0 ||
+		     !all_pages(r->space->src, 1, PM_UFFD_WP, PM_UFFD_WP);
+	r->failed += ioctl(tracker, UFFDIO_WRITEPROTECT, &none) != 0;
+	r->hits++;
+}
+
+/* Who walks page tables without their lock passes over what he finds unmapped. */
+TEST_F_TIMEOUT(late_pin, O15_is_never_none, PATIENCE)
+{
+	struct sweep *w = &self->sweep;
+	struct rival r = { .once = protect_once, .space = &w->space, .arg = &self->tracker };
+	unsigned int nth = find_late_pin(w, self->tracker);
+	struct moved moved = { };
+	int i;
+
+	ASSERT_LT(0, nth);
+	start(_metadata, &r);
+	for (i = 0; goes_on(&r, i, 4000); i++) {
+		move_failing(w, nth, &moved);
+		if (!moved.err)
+			break;
+	}
+	stop(_metadata, &r);
+	TH_LOG("%d moves, protected %lu times", i, r.hits);
+	EXPECT_EQ(EBUSY, moved.err);
+	EXPECT_STREQ("", pages_differ(w->space.src, PMD_PAGES, 1));
 }
 
 TEST_HARNESS_MAIN
