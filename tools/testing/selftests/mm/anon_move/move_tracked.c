@@ -7,9 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 
 #include "../../kselftest_harness.h"
-#include "anon_move_test.h"
+#include "rival.h"
 
 /* Linux 7.3 has these. A kernel that has not refuses them, and the tests are skipped. */
 #ifndef UFFD_FEATURE_RWP
@@ -191,6 +192,83 @@ TEST(R20_armed_until_accessed)
 	EXPECT_TRUE(all_pages(s.dst + PAGE, 1, PM_UFFD_WP, 0));
 	EXPECT_TRUE(all_pages(s.dst + 2 * PAGE, PMD_PAGES - 2, PM_UFFD_WP, PM_UFFD_WP));
 	space_close(&s);
+}
+
+#define WIDE	(4 * PMD_PAGES)
+#define STEP	64UL	/* pages */
+
+/* Moves what is protected to what is tracked, from the end on. Returns how many pages it did. */
+static void *move_backwards(void *arg)
+{
+	struct rival *r = arg;
+	struct space *s = r->space;
+	size_t left;
+
+	for (left = WIDE; left; left -= STEP) {
+		size_t at = (left - STEP) * PAGE;
+
+		if (move_pages_of(s->uffd, s->dst + at, s->src + at, STEP * PAGE, 0).err)
+			break;
+		__atomic_fetch_add(&r->rounds, 1, __ATOMIC_RELEASE);
+	}
+	return NULL;
+}
+
+FIXTURE(unregistered)
+{
+	struct space space;
+	int from;
+};
+
+FIXTURE_SETUP(unregistered)
+{
+	const char *missing = move_missing();
+	struct space *s = &self->space;
+
+	missing = missing ? missing : features_missing(FEATURES_WP, no_mode);
+	if (missing)
+		SKIP(return, "%s", missing);
+	ASSERT_EQ(0, space_open(s, WIDE, FEATURES_WP));
+	self->from = uffd_open(0, FEATURES_WP);
+	ASSERT_LE(0, self->from);
+}
+
+FIXTURE_TEARDOWN(unregistered)
+{
+	close(self->from);
+	space_close(&self->space);
+}
+
+/*
+ * A page that comes while the destination is unregistered must not keep the bit of those who
+ * track it: nobody would clear it, and later on its writes would be told to nobody.
+ */
+TEST_F_TIMEOUT(unregistered, means_untracked, PATIENCE)
+{
+	struct space *s = &self->space;
+	struct rival r = { .space = s };
+	int i;
+
+	for (i = 0; i < 20; i++) {
+		ASSERT_EQ(0, make_kind(s, KIND_SMALL, 0, WIDE));
+		ASSERT_EQ(0, uffd_register(self->from, s->src, WIDE * PAGE,
+					   UFFDIO_REGISTER_MODE_WP));
+		ASSERT_EQ(0, uffd_writeprotect(self->from, s->src, WIDE * PAGE));
+		ASSERT_EQ(0, uffd_register(s->uffd, s->dst, WIDE * PAGE,
+					   UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP));
+		r.rounds = 0;
+		ASSERT_EQ(0, pthread_create(&r.thread, NULL, move_backwards, &r));
+		while (__atomic_load_n(&r.rounds, __ATOMIC_ACQUIRE) < WIDE / STEP / 2)
+			sched_yield();
+		ASSERT_EQ(0, uffd_unregister(s->uffd, s->dst, WIDE * PAGE));
+		ASSERT_EQ(0, pthread_join(r.thread, NULL));
+		r.hits += r.rounds < WIDE / STEP;
+		ASSERT_TRUE(all_pages(s->dst, WIDE, PM_UFFD_WP, 0))
+			TH_LOG("round %d", i);
+		ASSERT_EQ(0, uffd_unregister(self->from, s->src, WIDE * PAGE));
+		ASSERT_EQ(0, madvise(s->dst, WIDE * PAGE, MADV_DONTNEED));
+	}
+	EXPECT_LT(0, r.hits);
 }
 
 TEST_HARNESS_MAIN
