@@ -22,6 +22,7 @@ struct movev {
 	unsigned long budget;	/* bytes that may still be tried, without a wait */
 	u64 next;		/* user address of the first range that was not dealt with */
 	struct uffdio_movev arg;
+	struct anon_move_request req;
 	struct uffdio_movev_range ranges[RANGES_MAX];
 };
 
@@ -155,20 +156,38 @@ static unsigned int within_budget(struct movev *m, unsigned int n)
 	return i;
 }
 
+/* Where a fault ends in a signal nobody waits for the page. */
+static __hot_inline void wake(const struct movev *m, unsigned int n)
+{
+	unsigned int i;
+
+	if (m->arg.mode & UFFDIO_MOVEV_MODE_DONTWAKE || m->ctx->features & UFFD_FEATURE_SIGBUS)
+		return;
+	for (i = 0; i < n; i++)
+		if (m->ranges[i].moved)
+			userfaultfd_wake_moved(m->ctx, m->ranges[i].dst, m->ranges[i].moved);
+}
+
+/* As the engine may wait long for the next one. */
+static void wake_arrived(struct anon_move_request *req, unsigned int n)
+{
+	wake(container_of(req, struct movev, req), n);
+}
+
 /* Returns how many of the first @n ranges were dealt with. */
 static __hot_inline unsigned int move_ranges(struct movev *m, unsigned int n, bool no_wait)
 {
-	struct anon_move_request req __uninitialized; /* its range is that of each in turn */
+	struct anon_move_request *req = &m->req; /* its range is that of each in turn */
 
-	req.mm = m->ctx->mm;
-	req.flags = flags_of(m->arg.mode);
-	req.key = m->ctx->move_key;
-	req.lock = &m->ctx->map_changing_lock;
-	req.check = userfaultfd_move_check;
-	req.owner = m->ctx;
+	req->mm = m->ctx->mm;
+	req->flags = flags_of(m->arg.mode);
+	req->key = m->ctx->move_key;
+	req->lock = &m->ctx->map_changing_lock;
+	req->check = userfaultfd_move_check;
+	req->owner = m->ctx;
 	if (unlikely(no_wait)) {
 		/* What a worker is to go on with must not be overtaken by what is behind it. */
-		req.flags = (req.flags & ~ANON_MOVE_GO_ON) | ANON_MOVE_NO_WAIT;
+		req->flags = (req->flags & ~ANON_MOVE_GO_ON) | ANON_MOVE_NO_WAIT;
 		n = within_budget(m, n);
 		if (!n)
 			return 0;
@@ -178,9 +197,9 @@ static __hot_inline unsigned int move_ranges(struct movev *m, unsigned int n, bo
 		/* Nobody else asks where nothing is to move. */
 		return !fatal_signal_pending(current);
 	}
-	if (req.flags & (ANON_MOVE_PROTECT | ANON_MOVE_ARM))
-		req.check = check_armed;
-	return anon_move_ranges(&req, m->ranges, n);
+	if (req->flags & (ANON_MOVE_PROTECT | ANON_MOVE_ARM))
+		req->check = check_armed;
+	return anon_move_ranges(req, m->ranges, n, wake_arrived);
 }
 
 /* A part of the first one has moved before. What was read anew may have changed. */
@@ -210,18 +229,6 @@ static __hot_inline unsigned int move_rest(struct movev *m, unsigned int n,
 		progress->moved = 0;
 	}
 	return n;
-}
-
-/* Where a fault ends in a signal nobody waits for the page. */
-static __hot_inline void wake(const struct movev *m, unsigned int n)
-{
-	unsigned int i;
-
-	if (m->arg.mode & UFFDIO_MOVEV_MODE_DONTWAKE || m->ctx->features & UFFD_FEATURE_SIGBUS)
-		return;
-	for (i = 0; i < n; i++)
-		if (m->ranges[i].moved)
-			userfaultfd_wake_moved(m->ctx, m->ranges[i].dst, m->ranges[i].moved);
 }
 
 /* And how many are done by now. Returns 0, -EAGAIN if one of them stopped, or -EFAULT. */

@@ -49,6 +49,8 @@ struct vm_area_struct;
 #define ANON_MOVE_WHOLE_MAPPING		BIT(7)
 /* Ends at what it would have to wait for: for a folio, a writer, a split, I/O. */
 #define ANON_MOVE_NO_WAIT		BIT(8)
+/* One of several, which are told of before a wait: set by anon_move_ranges(). */
+#define ANON_MOVE_OF_VECTOR		BIT(9)
 
 /**
  * struct anon_move_request - what to move where, and on whose behalf
@@ -86,8 +88,11 @@ ssize_t anon_move_pages(struct anon_move_request *req);
 int anon_move_check_armed(const struct anon_move_request *req,
 			  const struct vm_area_struct *dst_vma);
 
+/* Called before a wait: so many ranges have been dealt with. Without locks; may sleep. */
+typedef void anon_move_arrived_t(struct anon_move_request *req, unsigned int count);
+
 unsigned int anon_move_ranges(struct anon_move_request *req, struct uffdio_movev_range *ranges,
-			      unsigned int count);
+			      unsigned int count, anon_move_arrived_t *arrived);
 
 /**
  * anon_move_range_valid() - does a range lie in an address space?

@@ -101,13 +101,17 @@ struct anon_move {
  * struct anon_move_vector - several ranges, and which of them is moved
  * @am: the move of the one that comes next, or of a part of it
  * @range: that one; @end if there is none
+ * @first: the first one
  * @end: behind the last one
+ * @arrived: see anon_move_ranges()
  * @together: no page has had to be put back yet
  */
 struct anon_move_vector {
 	struct anon_move am;
 	struct uffdio_movev_range *range;
+	struct uffdio_movev_range *first;
 	struct uffdio_movev_range *end;
+	anon_move_arrived_t *arrived;
 	bool together;
 };
 
@@ -451,6 +455,7 @@ enum anon_move_stop anon_move_apart(struct anon_move *am);
 bool anon_move_all_inside(struct anon_move *am);
 
 /* vector.c, together.c */
+void anon_move_before_wait(struct anon_move *am);
 bool anon_move_together(struct anon_move_vector *v);
 
 /* copy.c */

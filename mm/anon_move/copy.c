@@ -192,7 +192,7 @@ static bool still_swapped(struct mm_struct *mm, unsigned long addr)
  * taken for writing, to keep other movers away: had one taken the entry meanwhile, the
  * fault would bring a zero page, or fail where a userfaultfd would have to be asked.
  */
-static enum anon_move_stop read_in(const struct anon_move *am)
+static enum anon_move_stop read_in(struct anon_move *am)
 {
 	const unsigned int flags = FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_RETRY_NOWAIT |
 				   FAULT_FLAG_REMOTE;
@@ -212,9 +212,11 @@ static enum anon_move_stop read_in(const struct anon_move *am)
 		return ANON_MOVE_NOMEM;
 	if (fault & VM_FAULT_ERROR)
 		return ANON_MOVE_MARKER;
-	if (fault & VM_FAULT_RETRY)
+	if (fault & VM_FAULT_RETRY) {
+		anon_move_before_wait(am);
 		schedule_timeout_killable(1);
-	return anon_move_patience_left(am) ? ANON_MOVE_DONE : ANON_MOVE_LOCKED;
+	}
+	return ANON_MOVE_DONE;
 }
 
 /**
@@ -228,8 +230,8 @@ static enum anon_move_stop read_in(const struct anon_move *am)
  * Return: %ANON_MOVE_DONE, with or without progress, if the next page is not to be
  *	   copied, or it is worth trying again; or why it can't be: %ANON_MOVE_NOMEM,
  *	   %ANON_MOVE_MARKER if it can't be read, %ANON_MOVE_EXISTS, %ANON_MOVE_VMA,
- *	   %ANON_MOVE_LOCKED if it could not be read in for so long, or there must be no
- *	   wait for memory (%ANON_MOVE_NO_WAIT), or what the walk will come to as well.
+ *	   %ANON_MOVE_LOCKED if there must be no wait for memory (%ANON_MOVE_NO_WAIT),
+ *	   or what the walk will come to as well.
  */
 enum anon_move_stop anon_move_copy(struct anon_move *am)
 {

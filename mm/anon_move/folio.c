@@ -52,6 +52,7 @@ void anon_move_wait(struct anon_move *am, enum anon_move_stop stop)
 	struct folio *folio = am->folio;
 
 	am->folio = NULL;
+	anon_move_before_wait(am);
 	if (stop == ANON_MOVE_WRITER || (folio && wait_for(folio, stop)))
 		return;
 	/*

@@ -58,7 +58,7 @@ static __hot_inline void range_ends(struct anon_move_vector *v, enum anon_move_s
 static bool may_be_copied(const struct anon_move *am, enum anon_move_stop stop)
 {
 	return am->req->flags & ANON_MOVE_COPY && anon_move_copyable(stop) &&
-	       anon_move_patience_left(am) && !fatal_signal_pending(current);
+	       !fatal_signal_pending(current);
 }
 
 /* What lies in one pair of VMAs. */
@@ -73,7 +73,8 @@ static __hot_inline enum anon_move_stop go_in_pair(struct anon_move_vector *v)
 		if (!may_be_copied(am, stop))
 			break;
 		before = am->done;
-		stop = anon_move_copy(am);
+		/* What could not be read in for so long may well be a moment later. */
+		stop = anon_move_patience_left(am) ? anon_move_copy(am) : ANON_MOVE_LOCKED;
 		v->range->copied += am->done - before;
 	} while (!stop && am->done < am->req->len);
 	if (am->folio)
@@ -112,10 +113,28 @@ static __hot_inline enum anon_move_stop go_alone(struct anon_move_vector *v)
 }
 
 /**
+ * anon_move_before_wait() - tell what has moved by now, if nobody has heard of it yet
+ * @am: the move that is about to wait
+ *
+ * Who waits for a page of one range must not have to wait for what is in the way of
+ * another one: it may be he who takes it out of the way.
+ *
+ * Context: no mmap_lock, no VMA lock; may sleep.
+ */
+void anon_move_before_wait(struct anon_move *am)
+{
+	struct anon_move_vector *v = container_of(am, struct anon_move_vector, am);
+
+	if (am->req->flags & ANON_MOVE_OF_VECTOR && v->range != v->first)
+		v->arrived(am->req, v->range - v->first);
+}
+
+/**
  * anon_move_ranges() - move the pages of several ranges, one after the other
  * @req: on whose behalf and how; its range is overwritten
  * @ranges: the ranges; what became of each is written to it
  * @count: how many, not 0
+ * @arrived: called before each wait, if ranges have been dealt with
  *
  * Each as by anon_move_pages(), and what one leaves behind the next one finds. Short
  * ranges in the same two VMAs share a TLB flush.
@@ -124,15 +143,18 @@ static __hot_inline enum anon_move_stop go_alone(struct anon_move_vector *v)
  * Return: how many ranges were dealt with; with a fatal signal pending it may be 0.
  */
 unsigned int anon_move_ranges(struct anon_move_request *req, struct uffdio_movev_range *ranges,
-			      unsigned int count)
+			      unsigned int count, anon_move_arrived_t *arrived)
 {
 	struct anon_move_vector v __uninitialized;
 	enum anon_move_stop stop;
 
+	req->flags |= ANON_MOVE_OF_VECTOR;
 	v.am.req = req;
 	v.am.done = 0;
 	v.am.folio = NULL;
 	v.range = ranges;
+	v.first = ranges;
+	v.arrived = arrived;
 	v.end = ranges + count;
 	v.together = true;
 	anon_move_count(ANON_MOVE_CALLS, 1);

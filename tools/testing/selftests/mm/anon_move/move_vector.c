@@ -774,6 +774,64 @@ TEST_F_TIMEOUT(array, wakes_who_waits, PATIENCE)
 	ASSERT_EQ(0, pthread_join(reader, &word));
 }
 
+/* Who waits for a page, and when he had it. */
+struct waiter {
+	char *page;
+	struct timespec woken;
+};
+
+static void *wait_for_page(void *arg)
+{
+	struct waiter *w = arg;
+
+	read_word(w->page);
+	clock_gettime(CLOCK_MONOTONIC, &w->woken);
+	return NULL;
+}
+
+static double seconds_between(struct timespec a, struct timespec b)
+{
+	return b.tv_sec - a.tv_sec + (b.tv_nsec - a.tv_nsec) / 1e9;
+}
+
+/*
+ * Each page but the first is of a folio that a pipe keeps from being split, which is tried for
+ * a while. Who waits for the first one might be the one who reads the pipe.
+ */
+TEST_F_TIMEOUT(vector, wakes_before_it_waits, PATIENCE)
+{
+	struct vector *v = &self->v;
+	struct space *s = &v->space;
+	struct waiter w = { .page = s->dst };
+	struct timespec began, ended;
+	struct iovec iov = { s->src + PMD + 100 * PAGE, 1 };
+	struct uffd_msg msg;
+	pthread_t thread;
+	int pipes[2];
+	size_t i;
+
+	if (kind_missing(KIND_THP_BY_PTES))
+		SKIP(return, "%s", kind_missing(KIND_THP_BY_PTES));
+	ASSERT_EQ(0, make_kind(s, KIND_SMALL, 0, 1));
+	ASSERT_EQ(0, make_kind(s, KIND_THP_BY_PTES, PMD_PAGES, PMD_PAGES));
+	ASSERT_EQ(0, pipe(pipes));
+	ASSERT_EQ(1, vmsplice(pipes[1], &iov, 1, 0));
+	add(v, 0, 0, 1);
+	for (i = 0; i < 6; i++)
+		add(v, 2 * i + 2, PMD_PAGES + 2 * i, 1);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, wait_for_page, &w));
+	ASSERT_EQ(0, uffd_read(s->uffd, &msg));
+	clock_gettime(CLOCK_MONOTONIC, &began);
+	EXPECT_EQ(EAGAIN, go(v, UFFDIO_MOVEV_MODE_GO_ON));
+	clock_gettime(CLOCK_MONOTONIC, &ended);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	for (i = 0; i < 6; i++)
+		expect(_metadata, v, i + 1, false, UFFDIO_MOVEV_UNSPLIT);
+	EXPECT_LT(seconds_between(began, w.woken), seconds_between(began, ended) / 2);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
 /* A page of ranges, of which the last lies where nothing is mapped, or where no one may write. */
 TEST_F_TIMEOUT(array, can_not_be_read_to_its_end, PATIENCE)
 {
