@@ -60,11 +60,24 @@ static inline void anon_move_make_up_pgoff(struct vm_area_struct *vma, pgoff_t p
 	vma->vm_pgoff = pgoff;
 }
 
+/* May VMAs that differ in these be merged? */
+#define ANON_MOVE_MERGE_IGNORES		VM_SOFTDIRTY
+
+/* May mremap() merge a part of @vma, as it is, with @beside, for all that their anon_vmas say? */
+static inline bool anon_move_anon_vmas_merge(struct vm_area_struct *vma,
+					     struct vm_area_struct *beside)
+{
+	return beside->anon_vma == vma->anon_vma;
+}
+
+/* Does mremap() find out before it unmaps the destination that a range lies in several VMAs? */
+#define ANON_MOVE_REMAPS_SEVERAL	false
+
 /* To be merged with its neighbours as what is new, and was copied from nowhere. */
-static inline void anon_move_merge_as_new(struct vma_merge_struct *vmg)
+static inline void anon_move_merge_as_new(struct vma_merge_struct *vmg, struct anon_vma *anon_vma)
 {
 	vmg->vma = NULL;
-	vmg->anon_vma = NULL;
+	vmg->anon_vma = anon_vma;
 	vmg->pgoff = vmg->start >> PAGE_SHIFT;
 }
 

@@ -23,11 +23,25 @@ static inline void anon_move_make_up_pgoff(struct vm_area_struct *vma, pgoff_t p
 	__vma_set_anon_pgoff(vma, pgoff);
 }
 
+/* May VMAs that differ in these be merged? */
+#define ANON_MOVE_MERGE_IGNORES		(VM_SOFTDIRTY | VM_MAYBE_GUARD)
+
+/* May mremap() merge a part of @vma, as it is, with @beside, for all that their anon_vmas say? */
+static inline bool anon_move_anon_vmas_merge(struct vm_area_struct *vma,
+					     struct vm_area_struct *beside)
+{
+	return beside->anon_vma == vma->anon_vma ||
+	       (!beside->anon_vma && list_is_singular(&vma->anon_vma_chain));
+}
+
+/* Does mremap() find out before it unmaps the destination that a range lies in several VMAs? */
+#define ANON_MOVE_REMAPS_SEVERAL	true
+
 /* To be merged with its neighbours as what is new, and was copied from nowhere. */
-static inline void anon_move_merge_as_new(struct vma_merge_struct *vmg)
+static inline void anon_move_merge_as_new(struct vma_merge_struct *vmg, struct anon_vma *anon_vma)
 {
 	vmg->middle = NULL;
-	vmg->anon_vma = NULL;
+	vmg->anon_vma = anon_vma;
 	vmg->pgoff = vmg->start >> PAGE_SHIFT;
 	vmg->anon_pgoff = vmg->pgoff;
 }

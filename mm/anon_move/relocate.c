@@ -32,8 +32,8 @@ static bool continues(struct vm_area_struct *vma, unsigned long at, unsigned lon
 {
 	struct vm_area_struct *beside = vma_lookup(vma->vm_mm, at);
 
-	return beside && beside->anon_vma == vma->anon_vma && !beside->vm_file &&
-	       !((beside->vm_flags ^ vma->vm_flags) & ~VM_SOFTDIRTY) &&
+	return beside && anon_move_anon_vmas_merge(vma, beside) && !beside->vm_file &&
+	       !((beside->vm_flags ^ vma->vm_flags) & ~ANON_MOVE_MERGE_IGNORES) &&
 	       __linear_anon_page_index(beside, border) == pgoff &&
 	       mpol_equal(vma_policy(beside), vma_policy(vma)) &&
 	       anon_vma_name_eq(anon_vma_name(beside), anon_vma_name(vma));
@@ -171,14 +171,16 @@ int anon_move_check_remap(const struct anon_move_remap *remap)
 	return 0;
 }
 
-/* Merged with what is beside it, or NULL. */
-static struct vm_area_struct *merge(struct vm_area_struct *vma,
-				    const struct anon_move_remap *remap)
+/* Merged with what is beside it and has this anon_vma, if it has one; or NULL. */
+static struct vm_area_struct *merge_into(struct vm_area_struct *vma,
+					 const struct anon_move_remap *remap,
+					 struct anon_vma *anon_vma,
+					 struct vm_area_struct *beside[2])
 {
 	VMA_ITERATOR(vmi, vma->vm_mm, remap->dst);
 	VMG_VMA_STATE(vmg, &vmi, NULL, vma, remap->dst, remap->dst + remap->new_len);
 
-	anon_move_merge_as_new(&vmg);
+	anon_move_merge_as_new(&vmg, anon_vma);
 	find_vma_prev(vma->vm_mm, remap->dst, &vmg.prev);
 	vmg.next = vma_iter_next_rewind(&vmi, NULL);
 	/* Who keeps the source wants it and the destination to be two. */
@@ -186,7 +188,31 @@ static struct vm_area_struct *merge(struct vm_area_struct *vma,
 		vmg.prev = vmg.prev == vma ? NULL : vmg.prev;
 		vmg.next = vmg.next == vma ? NULL : vmg.next;
 	}
+	beside[0] = vmg.prev;
+	beside[1] = vmg.next;
 	return vma_merge_new_range(&vmg);
+}
+
+/* Has it anon_vmas of the process that has forked this one? */
+static bool is_inherited(struct vm_area_struct *vma)
+{
+	return vma && vma->anon_vma && !list_is_singular(&vma->anon_vma_chain);
+}
+
+/*
+ * What has never been faulted does not merge with what a fork has left with the parent's
+ * anon_vmas. What has its anon_vma does: pages get that anyway where they arrive.
+ */
+static struct vm_area_struct *merge(struct vm_area_struct *vma,
+				    const struct anon_move_remap *remap)
+{
+	struct vm_area_struct *beside[2], *new = merge_into(vma, remap, NULL, beside);
+	unsigned int i;
+
+	for (i = 0; !new && i < ARRAY_SIZE(beside); i++)
+		if (is_inherited(beside[i]))
+			new = merge_into(vma, remap, beside[i]->anon_vma, beside);
+	return new;
 }
 
 /* mremap() has charged for it already, which is hidden from who would do so again. */

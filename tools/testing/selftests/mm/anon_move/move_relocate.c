@@ -10,6 +10,7 @@
 #include <linux/mman.h>
 #include <fcntl.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -26,6 +27,10 @@
 #define SOME	8UL	/* pages */
 #define ROUNDS	30
 #define ALWAYS	"/sys/kernel/debug/anon_move/relocate_always"
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL	102
+#endif
 
 /* Memory of our own, PMD aligned, where nothing is mapped beside it. */
 static char *map_alone(size_t pages)
@@ -343,6 +348,79 @@ TEST_F(merges, M11_M12_out_and_home)
 		ASSERT_EQ(0, relocate(AT(1), away, SOME, flags));
 		EXPECT_TRUE(is_vma(AT(0), 3 * SOME));
 		expect_whole(_metadata, AT(0), 3 * SOME, 1);
+	}
+}
+
+/* What is beside it has the parent's anon_vma too, and it has not any more. */
+TEST_F(merges, M11_out_and_home_in_a_child)
+{
+	char *away = map_alone(SOME);
+	int status = -1;
+	pid_t child;
+
+	ASSERT_EQ(AT(0), mmap(AT(0), 3 * SOME * PAGE, RW,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	fill_pages(AT(0), 3 * SOME, 7);
+	child = fork();
+	if (!child) {
+		fill_pages(AT(0), 3 * SOME, 1);
+		_exit(relocate(away, AT(1), SOME, MUST) || relocate(AT(1), away, SOME, MUST) ||
+		      !is_vma(AT(0), 3 * SOME) || *pages_differ(AT(0), 3 * SOME, 1));
+	}
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_EQ(0, status);
+	EXPECT_STREQ("", pages_differ(AT(0), 3 * SOME, 7));
+}
+
+/* The middle of what was one mapping, whose pages a child has, is away. */
+static char *take_middle_out(struct __test_metadata *_metadata, char *area)
+{
+	char *away = map_alone(SOME);
+
+	EXPECT_EQ(area, mmap(area, 3 * SOME * PAGE, RW,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	fill_pages(area, 3 * SOME, 1);
+	EXPECT_EQ(0, relocate(away, area + SOME * PAGE, SOME, PLAIN));
+	return away;
+}
+
+/* What is shared merges at home without a change, and so it does beside guards. */
+TEST_F(merges, M11_home_beside_guards)
+{
+	char *away = take_middle_out(_metadata, AT(0));
+	pid_t child;
+
+	if (madvise(AT(0), PAGE, MADV_GUARD_INSTALL))
+		SKIP(return, "no guard markers in this kernel");
+	child = share_with_child();
+	ASSERT_LT(0, child);
+	EXPECT_EQ(0, relocate(AT(1), away, SOME, MUST));
+	EXPECT_TRUE(is_vma(AT(0), 3 * SOME));
+	EXPECT_STREQ("", pages_differ(AT(1), SOME, SOME + 1));
+	end_child(child);
+}
+
+/* Where that merges without the flag, which not every kernel does, it does with it. */
+TEST_F(merges, M11_home_beside_unfaulted)
+{
+	bool merged = false;
+	int flags;
+
+	for (flags = PLAIN; flags; flags = flags == PLAIN ? (int)MUST : 0) {
+		char *away = take_middle_out(_metadata, AT(0));
+		pid_t child = share_with_child();
+
+		ASSERT_LT(0, child);
+		put(_metadata, AT(0), RW, 0);
+		ASSERT_EQ(0, munmap(AT(2), SOME * PAGE));
+		if (flags == PLAIN) {
+			ASSERT_EQ(0, relocate(AT(1), away, SOME, flags));
+			merged = is_vma(AT(0), 2 * SOME);
+		} else {
+			EXPECT_EQ(merged ? 0 : -EFAULT, relocate(AT(1), away, SOME, flags));
+			EXPECT_EQ(merged, is_vma(AT(0), 2 * SOME));
+		}
+		end_child(child);
 	}
 }
 
@@ -817,10 +895,6 @@ TEST_F(calls, A9_no_write_bit_is_gained)
 	ASSERT_EQ(0, mprotect(self->src, SOME * PAGE, RW));
 	EXPECT_STREQ("", pages_differ(self->src, SOME, 1));
 }
-
-#ifndef MADV_GUARD_INSTALL
-#define MADV_GUARD_INSTALL	102
-#endif
 
 TEST_F(calls, A8_guards_go_along)
 {
