@@ -115,17 +115,37 @@ static bool must(const struct anon_move_remap *remap)
 	return remap->flags & MREMAP_MUST_RELOCATE_ANON;
 }
 
-/*
- * Without a length mremap() maps shared memory a second time, and refuses any other; what
- * is sealed, before it unmaps anything.
- */
+/* Without a length mremap() maps shared memory a second time, and refuses any other. */
 static int check_second_mapping(unsigned long src)
 {
 	struct vm_area_struct *vma = vma_lookup(current->mm, src);
 
 	if (vma && vma->vm_flags & VM_SEALED)
-		return 0;
+		return -EPERM;
 	return vma && !(vma->vm_flags & VM_MAYSHARE) ? -EINVAL : -EFAULT;
+}
+
+static bool any_sealed(unsigned long start, unsigned long end)
+{
+	VMA_ITERATOR(vmi, current->mm, start);
+	struct vm_area_struct *vma;
+
+	for_each_vma_range(vmi, vma, end)
+		if (vma->vm_flags & VM_SEALED)
+			return true;
+	return false;
+}
+
+/* @part of the call, which is all that lies in @vma. 0 or a negative errno. */
+static int check_part(struct vm_area_struct *vma, const struct anon_move_remap *part,
+		      const struct anon_move_remap *call)
+{
+	int error;
+
+	if (!ANON_MOVE_REMAPS_SEVERAL && part->old_len < min(call->old_len, call->new_len))
+		return -EFAULT;
+	error = check_mapping(vma, part, call);
+	return min(error, 0);
 }
 
 /**
@@ -136,8 +156,8 @@ static int check_second_mapping(unsigned long src)
  * the first.
  *
  * Context: the mmap_lock write-locked; sleeps. VMAs of the source are write-locked.
- * Return: 0, -EFAULT, -EINVAL if memory is to be mapped a second time that is not shared, or
- *	   what un-merging pages that KSM has merged failed with.
+ * Return: 0, -EFAULT, -EPERM if a VMA is sealed, -EINVAL if memory is to be mapped a second
+ *	   time that is not shared, or what un-merging pages that KSM has merged failed with.
  */
 int anon_move_check_remap(const struct anon_move_remap *remap)
 {
@@ -152,6 +172,9 @@ int anon_move_check_remap(const struct anon_move_remap *remap)
 		return 0;
 	if (!len)
 		return check_second_mapping(remap->src);
+	/* What is cut off in the end, too. */
+	if (any_sealed(remap->src, remap->src + remap->old_len))
+		return -EPERM;
 	vma_iter_init(&vmi, current->mm, remap->src);
 	for_each_vma_range(vmi, vma, end) {
 		const unsigned long start = max(vma->vm_start, remap->src);
@@ -164,8 +187,8 @@ int anon_move_check_remap(const struct anon_move_remap *remap)
 
 		/* Of several none grows. */
 		part.new_len = part.old_len + remap->new_len - len;
-		error = check_mapping(vma, &part, remap);
-		if (error < 0)
+		error = check_part(vma, &part, remap);
+		if (error)
 			return error;
 	}
 	return 0;

@@ -490,6 +490,22 @@ TEST_F(merges, A6_several_mappings_in_one_call)
 		expect_whole(_metadata, from + i * SOME * PAGE, SOME, (3 - i) * SOME + 1);
 }
 
+/* A call that can't move both must not unmap what is where they would have come. */
+TEST_F(merges, A6_two_or_nothing)
+{
+	int ret;
+
+	put(_metadata, AT(0), RW, 1);
+	put(_metadata, AT(1), PROT_READ, SOME + 1);
+	put(_metadata, AT(4), RW, 2 * SOME + 1);
+	put(_metadata, AT(5), RW, 3 * SOME + 1);
+	ret = relocate(AT(4), AT(0), 2 * SOME, MUST);
+	EXPECT_TRUE(!ret || ret == -EFAULT);
+	EXPECT_STREQ("", pages_differ(AT(4), 2 * SOME, ret ? 2 * SOME + 1 : 1));
+	if (ret)
+		EXPECT_STREQ("", pages_differ(AT(0), 2 * SOME, 1));
+}
+
 FIXTURE(shared)
 {
 	struct space space;
@@ -850,6 +866,24 @@ TEST_F(calls, second_mapping_leaves_the_destination)
 	EXPECT_STREQ("", pages_differ(self->dst, SOME, 77));
 	EXPECT_STREQ("", pages_differ(self->src, SOME, 1));
 	munmap(shared, PAGE);
+}
+
+/* Sealed and in others' hands, too: what is told is the former, before anything is unmapped. */
+TEST_F(calls, sealed_leaves_the_destination)
+{
+	pid_t child;
+
+	if (syscall(__NR_mseal, self->src, SOME * PAGE, 0UL))
+		SKIP(return, "no mseal() in this kernel");
+	fill_pages(self->dst, SOME, 77);
+	child = share_with_child();
+	ASSERT_LT(0, child);
+	EXPECT_EQ(-EPERM, relocate(self->dst, self->src, SOME, MUST));
+	EXPECT_EQ(-1, syscall(__NR_mremap, self->src, SOME * PAGE, PAGE, MUST, self->dst));
+	EXPECT_EQ(EPERM, errno);
+	EXPECT_STREQ("", pages_differ(self->dst, SOME, 77));
+	EXPECT_STREQ("", pages_differ(self->src, SOME, 1));
+	end_child(child);
 }
 
 TEST_F(calls, what_stays_needs_nothing)
