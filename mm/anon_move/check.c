@@ -11,12 +11,13 @@
 
 /*
  * Of one look into a page table. @whole is known to have all of its entries in the range,
- * and if @alone nobody else knows of it.
+ * and if @alone nobody else knows of it. @passing: what is in the way is a reference alone.
  */
 struct check {
 	struct anon_move *am;
 	struct folio *whole;
 	bool alone;
+	bool passing;
 	pte_t *ptes;
 	unsigned long addr;
 	unsigned int nr;
@@ -50,35 +51,39 @@ static enum anon_move_stop meet(struct check *c, struct folio *folio, enum anon_
  * more, before the next write. With the one reference of the mapping that is left it
  * is nobody else's, as a write fault reasons.
  */
-static bool sole_owner(struct folio *folio, struct vm_area_struct *vma)
+static enum anon_move_stop regain_mark(struct check *c, struct folio *folio)
 {
 	bool sole;
 
 	if (!folio_test_lru(folio))
 		lru_add_drain();
-	if (folio_ref_count(folio) > 1 + folio_test_swapcache(folio) || !folio_trylock(folio))
-		return false;
+	if (folio_ref_count(folio) > 1 + folio_test_swapcache(folio)) {
+		c->passing = folio_mapcount(folio) == 1;
+		return ANON_MOVE_SHARED;
+	}
+	if (!folio_trylock(folio))
+		return meet(c, folio, ANON_MOVE_LOCKED);
 	if (folio_test_swapcache(folio))
 		folio_free_swap(folio);
 	sole = !folio_test_ksm(folio) && folio_ref_count(folio) == 1;
 	if (sole)
-		folio_move_anon_rmap(folio, vma);
+		folio_move_anon_rmap(folio, c->am->src_vma);
 	folio_unlock(folio);
-	return sole;
+	return sole ? ANON_MOVE_DONE : ANON_MOVE_SHARED;
 }
 
 static enum anon_move_stop check_shared(struct check *c, struct folio *folio, struct page *page)
 {
-	struct vm_area_struct *vma = c->am->src_vma;
+	enum anon_move_stop stop;
 
 	if (!folio_test_anon(folio) || folio_test_ksm(folio))
 		return ANON_MOVE_SHARED;
 	if (folio_test_writeback(folio))
 		return meet(c, folio, ANON_MOVE_WRITEBACK);
-	if (!sole_owner(folio, vma))
-		return ANON_MOVE_SHARED;
-	SetPageAnonExclusive(page);
-	return ANON_MOVE_DONE;
+	stop = regain_mark(c, folio);
+	if (!stop)
+		SetPageAnonExclusive(page);
+	return stop;
 }
 
 /* One entry says nothing of the others that a large folio has: settle_folio() asks for those. */
@@ -295,7 +300,7 @@ static enum anon_move_stop check_huge(struct check *c, const struct anon_move_ba
 #endif
 
 /*
- * As sole_owner(), for a large folio. It must be out of the swap cache before its entries
+ * As regain_mark(), for a large folio. It must be out of the swap cache before its entries
  * are counted: there, that all are in the range says nothing of others, who may map it, too.
  */
 static enum anon_move_stop settle_shared(struct check *c)
@@ -319,8 +324,10 @@ static enum anon_move_stop settle_shared(struct check *c)
 	 */
 	smp_rmb();
 	/* One reference more than mappings is ours. */
-	if (folio_ref_count(folio) > folio_mapcount(folio) + 1)
+	if (folio_ref_count(folio) > folio_mapcount(folio) + 1) {
+		c->passing = true;
 		return ANON_MOVE_SHARED;
+	}
 	folio_move_anon_rmap(folio, am->src_vma);
 	set_whole(c, folio, true);
 	return ANON_MOVE_RACED;
@@ -372,16 +379,17 @@ static enum anon_move_stop check_step(struct check *c)
 		am->done += b.size;
 		return ANON_MOVE_DONE;
 	}
+	c->passing = false;
 	stop = anon_move_pmd_huge(pmd) ? check_huge(c, &b) : check_table(c, &b);
-	if (am->folio && stop != ANON_MOVE_WRITEBACK)
+	if (am->folio && stop != ANON_MOVE_WRITEBACK && stop != ANON_MOVE_LOCKED)
 		stop = settle_folio(c, stop);
 	return stop;
 }
 
-/* The reference that keeps a folio from being split may be that of a CPU's LRU batch. */
+/* The reference that is one too many may be that of a CPU's LRU batch, or of an isolation. */
 static bool may_pass(struct check *c, enum anon_move_stop stop)
 {
-	if (stop != ANON_MOVE_SPLIT_FAILED || c->tries++ >= CHECK_TRIES)
+	if ((stop != ANON_MOVE_SPLIT_FAILED && !c->passing) || c->tries++ >= CHECK_TRIES)
 		return false;
 	lru_add_drain_all();
 	schedule_timeout_uninterruptible(1);

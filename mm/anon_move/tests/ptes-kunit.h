@@ -240,7 +240,7 @@ static void O18_an_entry_is_checked_before_it_gets_a_table(struct kunit *test)
 }
 
 struct two_locks {
-	spinlock_t lock[2];
+	spinlock_t lock[2]; /* as of two page tables */
 	bool taken;
 };
 
