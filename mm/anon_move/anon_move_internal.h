@@ -6,6 +6,7 @@
 #define _MM_ANON_MOVE_INTERNAL_H
 
 #include <linux/anon_move.h>
+#include <linux/compat.h>
 #include <linux/hugetlb.h>
 #include <linux/local_lock.h>
 #include <linux/mm.h>

@@ -91,8 +91,8 @@ long anon_move_mremap(unsigned long src, unsigned long old_len, unsigned long ne
 	    !anon_move_range_valid(current->mm, src, old_len))
 		return -EINVAL;
 	/* Bytes moved must not look like an error. */
-	if (!IS_ENABLED(CONFIG_64BIT))
-		req.len = min_t(unsigned long, req.len, LONG_MAX & PAGE_MASK);
+	if (!IS_ENABLED(CONFIG_64BIT) || in_compat_syscall())
+		req.len = min_t(unsigned long, req.len, INT_MAX & PAGE_MASK);
 	if (flags & MREMAP_ONLYPAGES_HOLES)
 		req.flags |= ANON_MOVE_ALLOW_HOLES;
 	return move_pairs(&req);

@@ -24,6 +24,10 @@
 /* Of the kernel, not of these tests: a long has 64 bits here. */
 extern bool is_64bit;
 
+/* And of who calls it. */
+extern bool is_compat;
+#define in_compat_syscall()	is_compat
+
 #define __user
 #define __must_check
 #define __uninitialized

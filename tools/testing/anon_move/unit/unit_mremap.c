@@ -19,6 +19,7 @@ struct task_struct this_task;
 const void *faults_at;
 int user_access;
 bool is_64bit = true;
+bool is_compat;
 unsigned long jiffies;
 
 /* What there is to move between, and what the engine was called for. */
@@ -184,15 +185,20 @@ TEST_F(mremap, nothing_is_zero_bytes)
 	EXPECT_EQ(0, world.calls);
 }
 
-/* Where half of all addresses is more than a long can tell. */
+/* Where half of all addresses is more than a long of the caller's can tell. */
 TEST_F(mremap, bytes_moved_are_never_negative)
 {
-	is_64bit = false;
-	self->mm.task_size = BIT(63) + BIT(62);
+	self->mm.task_size = BIT(31) + BIT(30);
 	world.dst[0] = (struct vm_area_struct){ .vm_end = -PAGE_SIZE };
 	world.src[0] = world.dst[0];
-	world.obstacle = BIT(63) / PAGE_SIZE - 1;
-	EXPECT_EQ(LONG_MAX & PAGE_MASK, anon_move_mremap(0, BIT(63), BIT(63), FLAGS, 0));
+	world.obstacle = BIT(31) / PAGE_SIZE;
+	EXPECT_EQ(BIT(31), anon_move_mremap(0, BIT(31), BIT(31), FLAGS, 0));
+	is_64bit = false;
+	EXPECT_EQ(INT_MAX & PAGE_MASK, anon_move_mremap(0, BIT(31), BIT(31), FLAGS, 0));
+	is_64bit = true;
+	is_compat = true;
+	EXPECT_EQ(INT_MAX & PAGE_MASK, anon_move_mremap(0, BIT(31), BIT(31), FLAGS, 0));
+	is_compat = false;
 }
 
 TEST_HARNESS_MAIN
