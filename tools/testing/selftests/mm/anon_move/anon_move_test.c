@@ -167,6 +167,23 @@ int uffd_writeprotect(int uffd, void *addr, size_t len)
 }
 
 /**
+ * uffd_unprotect() - undo uffd_writeprotect(), and wake who waits to write
+ * @uffd: the descriptor
+ * @addr: first byte
+ * @len: bytes
+ *
+ * Return: 0 or -1.
+ */
+int uffd_unprotect(int uffd, void *addr, size_t len)
+{
+	struct uffdio_writeprotect none = {
+		.range = { .start = (uintptr_t)addr, .len = len },
+	};
+
+	return ioctl(uffd, UFFDIO_WRITEPROTECT, &none);
+}
+
+/**
  * uffd_read() - wait for one event
  * @uffd: the descriptor
  * @msg: the event

@@ -75,6 +75,7 @@ int uffd_unregister(int uffd, void *addr, size_t len);
 int uffd_wake(int uffd, void *addr, size_t len);
 const char *writeprotect_missing(void);
 int uffd_writeprotect(int uffd, void *addr, size_t len);
+int uffd_unprotect(int uffd, void *addr, size_t len);
 int uffd_read(int uffd, struct uffd_msg *msg);
 
 char *map_aligned(size_t len);

@@ -6,7 +6,6 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #include "../../kselftest_harness.h"
@@ -552,14 +551,11 @@ static unsigned int find_late_pin(struct sweep *w, int tracker)
 
 static void protect_once(struct rival *r)
 {
-	struct uffdio_writeprotect none = {
-		.range = { .start = (uintptr_t)r->space->src, .len = PMD },
-	};
 	const int tracker = *(int *)r->arg;
 
 	r->failed += uffd_writeprotect(tracker, r->space->src, PMD) != 0 ||
 		     !all_pages(r->space->src, 1, PM_UFFD_WP, PM_UFFD_WP);
-	r->failed += ioctl(tracker, UFFDIO_WRITEPROTECT, &none) != 0;
+	r->failed += uffd_unprotect(tracker, r->space->src, PMD) != 0;
 	r->hits++;
 }
 

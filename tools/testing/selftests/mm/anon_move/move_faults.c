@@ -470,9 +470,6 @@ TEST_F_TIMEOUT(protected, R18_bit_follows_destination, PATIENCE)
 {
 	long long before = engine_count(page_kinds[variant->kind].counters);
 	struct space *s = &self->space;
-	struct uffdio_writeprotect off = {
-		.range = { .start = (uintptr_t)s->dst, .len = PMD },
-	};
 	struct uffd_msg msg;
 	pthread_t writer;
 
@@ -487,7 +484,7 @@ TEST_F_TIMEOUT(protected, R18_bit_follows_destination, PATIENCE)
 		EXPECT_EQ(UFFD_EVENT_PAGEFAULT, msg.event);
 		EXPECT_TRUE(msg.arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WP);
 		EXPECT_STREQ("", pages_differ(s->dst, 1, 1));
-		ASSERT_EQ(0, ioctl(s->uffd, UFFDIO_WRITEPROTECT, &off));
+		ASSERT_EQ(0, uffd_unprotect(s->uffd, s->dst, PMD));
 	}
 	ASSERT_EQ(0, pthread_join(writer, NULL));
 	EXPECT_STREQ("", pages_differ(s->dst, 1, 77));

@@ -521,9 +521,6 @@ TEST_F_TIMEOUT(arm, tells_of_the_first_write, PATIENCE)
 	char *dst = s->dst + variant->shift * PAGE;
 	pthread_t writer;
 	struct uffd_msg msg;
-	struct uffdio_writeprotect allow = {
-		.range = { .start = (uintptr_t)dst, .len = PAGE },
-	};
 
 	ASSERT_EQ(0, uffd_register(s->uffd, s->dst, s->pages * PAGE,
 				   UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP));
@@ -537,7 +534,7 @@ TEST_F_TIMEOUT(arm, tells_of_the_first_write, PATIENCE)
 	EXPECT_EQ(UFFD_EVENT_PAGEFAULT, msg.event);
 	EXPECT_TRUE(msg.arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WP);
 	EXPECT_EQ((uintptr_t)dst, msg.arg.pagefault.address & ~(PAGE - 1));
-	ASSERT_EQ(0, ioctl(s->uffd, UFFDIO_WRITEPROTECT, &allow));
+	ASSERT_EQ(0, uffd_unprotect(s->uffd, dst, PAGE));
 	ASSERT_EQ(0, pthread_join(writer, NULL));
 }
 

@@ -177,13 +177,10 @@ static bool act_pin(struct rival *r)
 static bool act_write_protect(struct rival *r)
 {
 	struct piece piece = draw_piece(r, PMD_PAGES);
-	struct uffdio_writeprotect off = {
-		.range.start = (uintptr_t)piece.addr,
-		.range.len = piece.pages * PAGE,
-	};
-	bool done = !uffd_writeprotect(r->arena->space.uffd, piece.addr, piece.pages * PAGE);
+	const int uffd = r->arena->space.uffd;
+	bool done = !uffd_writeprotect(uffd, piece.addr, piece.pages * PAGE);
 
-	return !ioctl(r->arena->space.uffd, UFFDIO_WRITEPROTECT, &off) && done;
+	return !uffd_unprotect(uffd, piece.addr, piece.pages * PAGE) && done;
 }
 
 static bool act_move_src(struct rival *r)
