@@ -316,8 +316,8 @@ enum anon_move_stop anon_move_ptes(struct anon_move *am, struct anon_move_batch 
  * @second: the other one
  *
  * Waits for neither with the other one held, but for it alone: it may be mremap() that has
- * it. So others who want one of both come first, and might for ever: then the move lets go of
- * the VMAs for a while. Who has write-locked the mmap_lock, as mremap() has, may wait.
+ * it. So others who want one of both come first, and might for ever: then the step ends, and
+ * signals, writers and patience count. Who has write-locked the mmap_lock may wait.
  *
  * Context: @first locked on entry, both on success, neither on failure; the mmap_lock
  *	    write-locked with %ANON_MOVE_WHOLE_MAPPING.

@@ -197,7 +197,7 @@ TEST(R20_armed_until_accessed)
 #define WIDE	(4 * PMD_PAGES)
 #define STEP	64UL	/* pages */
 
-/* Moves what is protected to what is tracked, from the end on. Returns how many pages it did. */
+/* Moves what is protected to what is tracked, from the end on, step by step: @rounds of them. */
 static void *move_backwards(void *arg)
 {
 	struct rival *r = arg;
