@@ -120,8 +120,6 @@ static int check_second_mapping(unsigned long src)
 {
 	struct vm_area_struct *vma = vma_lookup(current->mm, src);
 
-	if (vma && vma->vm_flags & VM_SEALED)
-		return -EPERM;
 	return vma && !(vma->vm_flags & VM_MAYSHARE) ? -EINVAL : -EFAULT;
 }
 
@@ -140,12 +138,9 @@ static bool any_sealed(unsigned long start, unsigned long end)
 static int check_part(struct vm_area_struct *vma, const struct anon_move_remap *part,
 		      const struct anon_move_remap *call)
 {
-	int error;
-
 	if (!ANON_MOVE_REMAPS_SEVERAL && part->old_len < min(call->old_len, call->new_len))
 		return -EFAULT;
-	error = check_mapping(vma, part, call);
-	return min(error, 0);
+	return min(check_mapping(vma, part, call), 0);
 }
 
 /**
@@ -170,11 +165,11 @@ int anon_move_check_remap(const struct anon_move_remap *remap)
 	if (!must(remap) || !(remap->flags & MREMAP_FIXED) || !PAGE_ALIGNED(remap->dst) ||
 	    !anon_move_range_valid(current->mm, remap->dst, remap->new_len))
 		return 0;
+	/* What is cut off in the end, too. */
+	if (any_sealed(remap->src, remap->src + (remap->old_len ?: 1)))
+		return -EPERM;
 	if (!len)
 		return check_second_mapping(remap->src);
-	/* What is cut off in the end, too. */
-	if (any_sealed(remap->src, remap->src + remap->old_len))
-		return -EPERM;
 	vma_iter_init(&vmi, current->mm, remap->src);
 	for_each_vma_range(vmi, vma, end) {
 		const unsigned long start = max(vma->vm_start, remap->src);
