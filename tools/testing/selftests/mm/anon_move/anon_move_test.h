@@ -157,6 +157,7 @@ long long read_number(const char *path, const char *key);
 int write_text(const char *path, const char *text);
 const char *config_missing(void);
 bool config_has(const char *line);
+bool swap_device(char name[64]);
 const char *swap_missing(void);
 const char *slow_swap_missing(void);
 long long swap_reads(void);

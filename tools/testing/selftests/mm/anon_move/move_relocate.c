@@ -17,75 +17,14 @@
 #include <sys/wait.h>
 
 #include "../../kselftest_harness.h"
-#include "rival.h"
+#include "relocate.h"
 
 #define AREA	(2 * PMD_PAGES)
-#define MUST	(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_MUST_RELOCATE_ANON)
-#define MAY	(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_RELOCATE_ANON)
-#define PLAIN	(MREMAP_MAYMOVE | MREMAP_FIXED)
-#define RW	(PROT_READ | PROT_WRITE)
-#define SOME	8UL	/* pages */
-#define ROUNDS	30
 #define ALWAYS	"/sys/kernel/debug/anon_move/relocate_always"
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL	102
 #endif
-
-/* Memory of our own, PMD aligned, where nothing is mapped beside it. */
-static char *map_alone(size_t pages)
-{
-	size_t len = (pages + 3 * PMD_PAGES) * PAGE;
-	char *start = mmap(NULL, len, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	char *area = (char *)(((uintptr_t)start + 2 * PMD - 1) & -PMD);
-
-	if (start == MAP_FAILED)
-		return start;
-	munmap(start, area - start);
-	munmap(area + pages * PAGE, start + len - area - pages * PAGE);
-	return area;
-}
-
-/* Addresses that nobody else gets, for what comes there later. */
-static char *reserve(size_t pages)
-{
-	char *area = map_alone(pages);
-
-	return area == MAP_FAILED || mprotect(area, pages * PAGE, PROT_NONE) ? MAP_FAILED : area;
-}
-
-static bool vma_of(const void *addr, unsigned long *start, unsigned long *end)
-{
-	FILE *maps = fopen("/proc/self/maps", "re");
-	char line[512];
-	bool found = false;
-
-	while (!found && fgets(line, sizeof(line), maps))
-		found = sscanf(line, "%lx-%lx", start, end) == 2 &&
-			*start <= (unsigned long)addr && (unsigned long)addr < *end;
-	fclose(maps);
-	return found;
-}
-
-/* Is there a VMA that has these pages and no others? */
-static bool is_vma(const void *addr, size_t pages)
-{
-	unsigned long start, end;
-
-	return vma_of(addr, &start, &end) && start == (unsigned long)addr &&
-	       end == start + pages * PAGE;
-}
-
-/* The bytes are there, and are found by the reverse map. */
-static void expect_whole(struct __test_metadata *_metadata, char *addr, size_t pages,
-			 unsigned int id)
-{
-	EXPECT_STREQ("", pages_differ(addr, pages, id));
-	if (swap_missing())
-		return;
-	EXPECT_EQ(0, page_out(addr, pages));
-	EXPECT_STREQ("", pages_differ(addr, pages, id));
-}
 
 FIXTURE(kinds)
 {
@@ -491,6 +430,38 @@ TEST_F(merges, A6_several_mappings_in_one_call)
 		expect_whole(_metadata, from + i * SOME * PAGE, SOME, (3 - i) * SOME + 1);
 }
 
+/* The first merges with the second, which then is longer when its turn comes (A4b). */
+TEST_F(merges, A4_several_right_behind_themselves)
+{
+	int ret;
+
+	put(_metadata, AT(0), RW, 1);
+	put(_metadata, AT(2), RW, SOME + 1);
+	ASSERT_EQ(0, relocate(AT(1), AT(2), SOME, PLAIN));
+	ASSERT_TRUE(is_vma(AT(0), SOME));
+	ret = relocate(AT(2), AT(0), 2 * SOME, MUST);
+	if (ret == -EFAULT)
+		SKIP(return, "mremap() moves one mapping a call here");
+	ASSERT_EQ(0, ret);
+	EXPECT_TRUE(is_vma(AT(2), 2 * SOME));
+	EXPECT_FALSE(is_vma(AT(1), SOME));
+	expect_whole(_metadata, AT(2), 2 * SOME, 1);
+}
+
+/* It had pages, and has an anon_vma still. */
+TEST_F(merges, A13_emptied)
+{
+	char *from = map_alone(SOME);
+
+	fill_pages(from, SOME, 1);
+	ASSERT_EQ(0, madvise(from, SOME * PAGE, MADV_DONTNEED));
+	put(_metadata, AT(0), RW, 1);
+	ASSERT_EQ(0, relocate(AT(1), from, SOME, MUST));
+	EXPECT_TRUE(is_vma(AT(0), 2 * SOME));
+	EXPECT_STREQ("", pages_differ(AT(1), SOME, 0));
+	expect_whole(_metadata, AT(0), SOME, 1);
+}
+
 /* A call that can't move both must not unmap what is where they would have come. */
 TEST_F(merges, A6_two_or_nothing)
 {
@@ -821,6 +792,18 @@ TEST_F_TIMEOUT(apart, without_its_last_page, PATIENCE)
 	expect_whole(_metadata, dst, PMD_PAGES - 1, 1);
 }
 
+/* Two mappings have it, and one of them moves: both keep their half. */
+TEST_F_TIMEOUT(apart, D9_half_is_another_mapping, PATIENCE)
+{
+	const size_t half = PMD_PAGES / 2;
+	char *src = self->space.src;
+
+	ASSERT_EQ(0, mprotect(src, half * PAGE, PROT_READ));
+	ASSERT_EQ(0, relocate(self->dst + PAGE, src + half * PAGE, half, MUST));
+	expect_whole(_metadata, self->dst + PAGE, half, half + 1);
+	expect_whole(_metadata, src, half, 1);
+}
+
 TEST_F_TIMEOUT(apart, half_swapped_out, PATIENCE)
 {
 	char *src = self->space.src, *dst = self->dst + PAGE;
@@ -1036,103 +1019,6 @@ TEST_F_TIMEOUT(tables, of_others_stay, PATIENCE)
 	expect_whole(_metadata, self->src, part, 1);
 	expect_whole(_metadata, self->dst, PMD_PAGES, part + 1);
 	expect_whole(_metadata, self->src + (part + PMD_PAGES) * PAGE, part, part + PMD_PAGES + 1);
-}
-
-/* Others lock the folios, take their entries away for a while, and look for them. */
-FIXTURE(busy)
-{
-	char *ends[2];
-};
-
-FIXTURE_VARIANT(busy)
-{
-	enum page_kind_id kind;
-};
-
-FIXTURE_VARIANT_ADD(busy, small) { KIND_SMALL };
-FIXTURE_VARIANT_ADD(busy, mthp) { KIND_MTHP };
-FIXTURE_VARIANT_ADD(busy, thp) { KIND_THP };
-
-FIXTURE_SETUP(busy)
-{
-	const char *missing = relocate_missing();
-	struct space s;
-
-	missing = missing ? missing : kind_missing(variant->kind);
-	missing = missing ? missing : swap_missing();
-	if (missing)
-		SKIP(return, "%s", missing);
-	ASSERT_EQ(0, space_open(&s, AREA, 0));
-	ASSERT_EQ(0, make_kind(&s, variant->kind, 0, AREA));
-	self->ends[0] = reserve(AREA + 1);
-	self->ends[1] = reserve(AREA + 1);
-	ASSERT_EQ(0, relocate(self->ends[0], s.src, AREA, MUST));
-	space_close(&s);
-}
-
-FIXTURE_TEARDOWN(busy)
-{
-	munmap(self->ends[0], (AREA + 1) * PAGE);
-	munmap(self->ends[1], (AREA + 1) * PAGE);
-}
-
-static void reclaim_once(struct rival *r)
-{
-	char **ends = r->arg;
-
-	r->hits += !madvise(ends[r->rounds & 1], AREA * PAGE, MADV_PAGEOUT);
-}
-
-static void compact_once(struct rival *r)
-{
-	r->hits += !write_text("/proc/sys/vm/compact_memory", "1");
-}
-
-/* GUP-fast, and no lock that the moves hold: through a pipe, page by page. */
-static void pin_once(struct rival *r)
-{
-	char **ends = r->arg, page[PAGE];
-	size_t i = r->rounds % AREA;
-	struct iovec iov = { ends[r->rounds & 1] + i * PAGE, PAGE };
-	static int fds[2];
-
-	if (!fds[1] && pipe(fds))
-		return;
-	if (vmsplice(fds[1], &iov, 1, SPLICE_F_NONBLOCK) == (ssize_t)PAGE) {
-		r->failed += read(fds[0], page, PAGE) != (ssize_t)PAGE;
-		r->hits++;
-	}
-}
-
-static void relocate_against(struct __test_metadata *_metadata, char **ends,
-			     void (*once)(struct rival *r))
-{
-	struct rival r = { .once = once, .arg = ends };
-	int i;
-
-	start(_metadata, &r);
-	for (i = 0; goes_on(&r, i, ROUNDS); i++) {
-		/* To another place in its page table each time. */
-		ASSERT_EQ(0, relocate(ends[1] + PAGE, ends[0], AREA, MUST));
-		ASSERT_EQ(0, relocate(ends[0], ends[1] + PAGE, AREA, MUST));
-	}
-	stop(_metadata, &r);
-	expect_whole(_metadata, ends[0], AREA, 1);
-}
-
-TEST_F_TIMEOUT(busy, D16_reclaim, PATIENCE)
-{
-	relocate_against(_metadata, self->ends, reclaim_once);
-}
-
-TEST_F_TIMEOUT(busy, D5_compaction, PATIENCE)
-{
-	relocate_against(_metadata, self->ends, compact_once);
-}
-
-TEST_F_TIMEOUT(busy, D2_references, PATIENCE)
-{
-	relocate_against(_metadata, self->ends, pin_once);
 }
 
 TEST_HARNESS_MAIN

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <time.h>
 #include <sys/mman.h>
+#include <sys/swap.h>
 #include <sys/wait.h>
 
 #include "../../kselftest_harness.h"
@@ -327,6 +328,66 @@ TEST_F_TIMEOUT(relocated, V2_mapped_by_a_child, PATIENCE)
 	EXPECT_EQ(-EFAULT, relocate(dst, src, p->pages, SURELY));
 	end_child(child);
 	out_and_in(_metadata, src, p->pages, p->src + 1);
+}
+
+/* What the device writes must not change: what is mapped meanwhile has lost its mark. */
+FIXTURE(stable)
+{
+	struct made made;
+};
+
+FIXTURE_VARIANT(stable)
+{
+	struct plan plan;
+};
+
+FIXTURE_VARIANT_ADD(stable, small) { { KIND_SMALL, 3, 40, 8, true } };
+FIXTURE_VARIANT_ADD(stable, mthp) { { KIND_MTHP, MTHP_PAGES, 2 * MTHP_PAGES, 5, true } };
+FIXTURE_VARIANT_ADD(stable, parts) { { KIND_MTHP, 3, 40, 8, false } };
+
+static bool set_stable_writes(const char *value)
+{
+	char name[64], path[80], file[128];
+
+	if (!swap_device(name))
+		return false;
+	snprintf(path, sizeof(path), "/dev/%s", name);
+	snprintf(file, sizeof(file), "/sys/block/%s/queue/stable_writes", name);
+	return !swapoff(path) & !write_text(file, value) & !swapon(path, 0);
+}
+
+FIXTURE_SETUP(stable)
+{
+	const char *missing = cache_missing(variant->plan.kind);
+
+	missing = missing ? missing : relocate_missing();
+	if (missing)
+		SKIP(return, "%s", missing);
+	ASSERT_TRUE(set_stable_writes("1"));
+	make(_metadata, &self->made, variant->plan.kind);
+}
+
+FIXTURE_TEARDOWN(stable)
+{
+	EXPECT_TRUE(set_stable_writes("0"));
+	space_close(&self->made.space);
+}
+
+/* It regains the mark when it is written, unless it is a part of what has lost it. */
+TEST_F_TIMEOUT(stable, D7_mapped_under_writeback, PATIENCE)
+{
+	const struct plan *p = &variant->plan;
+	struct space *s = &self->made.space;
+	char *dst = s->dst + p->dst * PAGE, *src = s->src + p->src * PAGE;
+
+	begin_write(_metadata, &self->made, p, true);
+	ASSERT_EQ(p->whole ? 0 : -EFAULT, relocate(dst, src, p->pages, SURELY));
+	if (!p->whole) {
+		EXPECT_STREQ("", pages_differ(s->src, MADE, 1));
+		fill_pages(s->src, MADE, 1);
+		ASSERT_EQ(0, relocate(dst, src, p->pages, SURELY));
+	}
+	out_and_in(_metadata, dst, p->pages, p->src + 1);
 }
 
 /* Large folios, written, some of whose entries are not what they were. */

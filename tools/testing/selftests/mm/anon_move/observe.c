@@ -414,7 +414,13 @@ int write_text(const char *path, const char *text)
 	return put == len ? 0 : -1;
 }
 
-static bool swap_device(char name[64])
+/**
+ * swap_device() - which is the first swap device?
+ * @name: gets the part of its path behind /dev/
+ *
+ * Return: true if there is one.
+ */
+bool swap_device(char name[64])
 {
 	FILE *file = fopen("/proc/swaps", "re");
 	char line[256] = "";
