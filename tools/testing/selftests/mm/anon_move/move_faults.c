@@ -341,6 +341,9 @@ TEST_F_TIMEOUT(changing, V5_eagain_until_read, PATIENCE)
 	struct changer changer = { .change = variant->change, .victim = self->victim };
 	struct space *s = &self->space;
 	struct pollfd pfd = { .fd = s->uffd, .events = POLLIN };
+	struct uffdio_movev_range range = {
+		.dst = (uintptr_t)s->dst, .src = (uintptr_t)s->src, .len = PAGE,
+	};
 	struct moved moved;
 
 	ASSERT_EQ(0, pthread_create(&changer.thread, NULL, run_change, &changer));
@@ -348,6 +351,10 @@ TEST_F_TIMEOUT(changing, V5_eagain_until_read, PATIENCE)
 	moved = move_pages_of(s->uffd, s->dst, s->src, PAGE, 0);
 	EXPECT_EQ(EAGAIN, moved.err);
 	EXPECT_EQ(-EAGAIN, moved.bytes);
+	if (!vectors_missing()) {
+		EXPECT_EQ(EAGAIN, move_vector(s->uffd, &range, 1, 0, NULL));
+		EXPECT_EQ(UFFDIO_MOVEV_CHANGING, range.stop);
+	}
 
 	read_event(_metadata, s, variant->event);
 	ASSERT_EQ(0, pthread_join(changer.thread, NULL));

@@ -390,6 +390,32 @@ TEST_F_TIMEOUT(stable, D7_mapped_under_writeback, PATIENCE)
 	out_and_in(_metadata, dst, p->pages, p->src + 1);
 }
 
+/* What others have as well is read in first, for which nobody must hold a lock for so long. */
+TEST(copied_when_it_has_been_read)
+{
+	const char *missing = slow_swap_missing();
+	struct uffdio_movev_range range;
+	struct space s;
+	pid_t child;
+
+	missing = missing ? missing : features_missing(UFFD_FEATURE_MOVEV_COPY, "no copies");
+	missing = missing ? missing : vectors_missing();
+	if (missing)
+		SKIP(return, "%s", missing);
+	ASSERT_EQ(0, space_open(&s, PMD_PAGES, 0));
+	ASSERT_EQ(0, make_kind(&s, KIND_SWAPPED, 0, 8));
+	child = share_with_child();
+	ASSERT_LT(0, child);
+	range = (struct uffdio_movev_range) {
+		.dst = (uintptr_t)s.dst, .src = (uintptr_t)s.src, .len = 8 * PAGE,
+	};
+	EXPECT_EQ(0, move_vector(s.uffd, &range, 1, UFFDIO_MOVEV_MODE_COPY, NULL));
+	EXPECT_EQ(8 * PAGE, range.copied);
+	end_child(child);
+	out_and_in(_metadata, s.dst, 8, 1);
+	space_close(&s);
+}
+
 /* Large folios, written, some of whose entries are not what they were. */
 FIXTURE(odd)
 {

@@ -685,6 +685,43 @@ TEST_F_TIMEOUT(array, ends_too_early, PATIENCE)
 	EXPECT_TRUE(all_pages(s->src, 1, PM_PRESENT, PM_PRESENT));
 }
 
+/* Of several that are longer than is known, those before the one that can't be understood move. */
+TEST_F_TIMEOUT(array, has_several_of_a_later_kernel, PATIENCE)
+{
+	struct space *s = &self->a.v.space;
+	struct uffdio_movev *arg = &self->a.long_one.arg;
+	struct {
+		struct uffdio_movev_range range;
+		__u64 more;
+	} wide[3] = { }, *end = (void *)(s->src + s->pages * PAGE - sizeof(*wide) - 32);
+	size_t i;
+
+	ASSERT_EQ(0, make_kind(s, KIND_SMALL, 1, 2));
+	for (i = 0; i < 3; i++) {
+		wide[i].range = self->a.v.ranges[0];
+		wide[i].range.dst += i * PAGE;
+		wide[i].range.src += i * PAGE;
+	}
+	wide[1].more = 1;
+	arg->ranges = (uintptr_t)wide;
+	arg->range_size = sizeof(*wide);
+	arg->count = 3;
+	EXPECT_EQ(-1, ioctl(s->uffd, UFFDIO_MOVEV, arg));
+	EXPECT_EQ(E2BIG, errno);
+	EXPECT_EQ(1, arg->done);
+	/* The array ends in the middle of the second of two. */
+	*end = wide[2];
+	arg->ranges = (uintptr_t)end;
+	EXPECT_EQ(-1, ioctl(s->uffd, UFFDIO_MOVEV, arg));
+	EXPECT_EQ(EFAULT, errno);
+	EXPECT_EQ(1, arg->done);
+	wide[1].more = 0;
+	arg->ranges = (uintptr_t)&wide[1];
+	arg->count = 1;
+	EXPECT_EQ(0, ioctl(s->uffd, UFFDIO_MOVEV, arg));
+	EXPECT_STREQ("", pages_differ(s->dst, 3, 1));
+}
+
 TEST_F_TIMEOUT(array, is_told_of_in_read_only_memory, PATIENCE)
 {
 	struct space *s = &self->a.v.space;
