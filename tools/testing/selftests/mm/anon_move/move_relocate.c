@@ -364,6 +364,55 @@ TEST_F(merges, M11_home_beside_unfaulted)
 	}
 }
 
+static void put_file(char *at)
+{
+	int fd = memfd_create("beside", MFD_CLOEXEC);
+
+	if (ftruncate(fd, SOME * PAGE) ||
+	    mmap(at, SOME * PAGE, RW, MAP_PRIVATE | MAP_FIXED, fd, 0) != at)
+		_exit(1);
+	close(fd);
+}
+
+/* Has been somewhere else, and has the offset of that. */
+static void put_moved(char *at)
+{
+	char *from = map_alone(SOME);
+
+	fill_pages(from, SOME, 1);
+	if (relocate(at, from, SOME, PLAIN))
+		_exit(1);
+}
+
+static void put_read_only(char *at)
+{
+	if (mprotect(at, SOME * PAGE, PROT_READ))
+		_exit(1);
+}
+
+/* What is shared and comes back, and merges with none of these: nothing may be done to it. */
+TEST_F(merges, M11_home_beside_what_differs)
+{
+	static void (*const puts[])(char *at) = { put_file, put_moved, put_read_only };
+	unsigned int i, side;
+
+	for (i = 0; i < 2 * ARRAY_SIZE(puts); i++) {
+		char *away = take_middle_out(_metadata, AT(0));
+		pid_t child = share_with_child();
+
+		side = i % 2 * 2;
+		ASSERT_LT(0, child);
+		ASSERT_EQ(0, munmap(AT(2 - side), SOME * PAGE));
+		puts[i / 2](AT(side));
+		EXPECT_EQ(-EFAULT, relocate(AT(1), away, SOME, MUST))
+			TH_LOG("%u", i);
+		EXPECT_STREQ("", pages_differ(away, SOME, SOME + 1));
+		ASSERT_EQ(0, relocate(AT(1), away, SOME, PLAIN));
+		EXPECT_TRUE(is_vma(AT(1), SOME));
+		end_child(child);
+	}
+}
+
 /* Its own end, which it is then cut off from. */
 TEST_F(merges, A4_behind_itself)
 {

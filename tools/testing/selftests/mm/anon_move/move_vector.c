@@ -912,6 +912,62 @@ TEST_F_TIMEOUT(array, can_not_be_written, PATIENCE)
 	munmap(ranges, PAGE);
 }
 
+/* Two pages of which the second can't be read or, when it has been filled, not written. */
+static char *border(struct __test_metadata *_metadata, int prot)
+{
+	char *pages = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			   -1, 0);
+
+	EXPECT_NE(MAP_FAILED, pages);
+	EXPECT_EQ(0, mprotect(pages + PAGE, PAGE, prot));
+	return pages + PAGE;
+}
+
+/* It goes beyond what can be read at any of its fields, and so does the argument. */
+TEST_F_TIMEOUT(array, ends_within_a_range, PATIENCE)
+{
+	struct space *s = &self->a.v.space;
+	char *end = border(_metadata, PROT_NONE);
+	size_t off, count, done;
+
+	for (off = 8; off < sizeof(struct uffdio_movev_range); off += 8) {
+		memcpy(end - off, &self->a.v.ranges[0], off);
+		for (count = 1; count <= 2; count++) {
+			EXPECT_EQ(EFAULT, move_vector(s->uffd, (void *)(end - off), count, 0, &done));
+			EXPECT_EQ(0, done);
+		}
+	}
+	for (off = 8; off < offsetof(struct uffdio_movev, done); off += 8) {
+		memcpy(end - off, &self->a.long_one.arg, off);
+		EXPECT_EQ(-1, ioctl(s->uffd, UFFDIO_MOVEV, end - off));
+		EXPECT_EQ(EFAULT, errno);
+	}
+	EXPECT_TRUE(all_pages(s->src, 1, PM_PRESENT, PM_PRESENT));
+	munmap(end - PAGE, 2 * PAGE);
+}
+
+/* Each time the page has moved, though not all that is to be said of it could be. */
+TEST_F_TIMEOUT(array, can_be_written_in_part, PATIENCE)
+{
+	struct space *s = &self->a.v.space;
+	struct uffdio_movev_range range = self->a.v.ranges[0];
+	char *end = border(_metadata, PROT_READ | PROT_WRITE);
+	size_t off, done, i = 0;
+
+	ASSERT_EQ(0, make_kind(s, KIND_SMALL, 1, 5));
+	for (off = 8; off < sizeof(range); off += 8, i++) {
+		ASSERT_EQ(0, mprotect(end, PAGE, PROT_READ | PROT_WRITE));
+		memcpy(end - off, &range, sizeof(range));
+		ASSERT_EQ(0, mprotect(end, PAGE, PROT_READ));
+		EXPECT_EQ(EFAULT, move_vector(s->uffd, (void *)(end - off), 1, 0, &done));
+		EXPECT_EQ(0, done);
+		range.dst += PAGE;
+		range.src += PAGE;
+	}
+	EXPECT_STREQ("", pages_differ(s->dst, i, 1));
+	munmap(end - PAGE, 2 * PAGE);
+}
+
 TEST_F_TIMEOUT(array, lies_in_what_moves, PATIENCE)
 {
 	struct space *s = &self->a.v.space;
