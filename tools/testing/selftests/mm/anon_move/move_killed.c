@@ -33,24 +33,31 @@ FIXTURE(killed)
 	struct will *will;
 };
 
+static const char *move_until_killed(struct will *will, enum page_kind_id kind);
+static const char *move_ranges_until_killed(struct will *will, enum page_kind_id kind);
+static const char *relocate_until_killed(struct will *will, enum page_kind_id kind);
+
 FIXTURE_VARIANT(killed)
 {
 	enum page_kind_id kind;
-	bool relocated;		/* by mremap() */
+	const char *(*missing)(void);
+	/* Returns only if something is wrong: what that is. */
+	const char *(*live)(struct will *will, enum page_kind_id kind);
 };
 
-FIXTURE_VARIANT_ADD(killed, small) { KIND_SMALL };
-FIXTURE_VARIANT_ADD(killed, mthp) { KIND_MTHP };
-FIXTURE_VARIANT_ADD(killed, thp) { KIND_THP };
-FIXTURE_VARIANT_ADD(killed, swapped) { KIND_SWAPPED };
-FIXTURE_VARIANT_ADD(killed, A12_small) { KIND_SMALL, true };
-FIXTURE_VARIANT_ADD(killed, A12_mthp) { KIND_MTHP, true };
-FIXTURE_VARIANT_ADD(killed, A12_thp) { KIND_THP, true };
-FIXTURE_VARIANT_ADD(killed, A12_swapped) { KIND_SWAPPED, true };
+FIXTURE_VARIANT_ADD(killed, small) { KIND_SMALL, move_missing, move_until_killed };
+FIXTURE_VARIANT_ADD(killed, mthp) { KIND_MTHP, move_missing, move_until_killed };
+FIXTURE_VARIANT_ADD(killed, thp) { KIND_THP, move_missing, move_until_killed };
+FIXTURE_VARIANT_ADD(killed, swapped) { KIND_SWAPPED, move_missing, move_until_killed };
+FIXTURE_VARIANT_ADD(killed, ranges) { KIND_SMALL, vectors_missing, move_ranges_until_killed };
+FIXTURE_VARIANT_ADD(killed, A12_small) { KIND_SMALL, relocate_missing, relocate_until_killed };
+FIXTURE_VARIANT_ADD(killed, A12_mthp) { KIND_MTHP, relocate_missing, relocate_until_killed };
+FIXTURE_VARIANT_ADD(killed, A12_thp) { KIND_THP, relocate_missing, relocate_until_killed };
+FIXTURE_VARIANT_ADD(killed, A12_swapped) { KIND_SWAPPED, relocate_missing, relocate_until_killed };
 
 FIXTURE_SETUP(killed)
 {
-	const char *missing = variant->relocated ? relocate_missing() : move_missing();
+	const char *missing = variant->missing();
 
 	missing = missing ? missing : kind_missing(variant->kind);
 	if (missing)
@@ -105,7 +112,41 @@ static const char *relocate_until_killed(struct will *will, enum page_kind_id ki
 	return "a mapping was not relocated";
 }
 
-/* Returns only if something is wrong: what that is. */
+/* Page by page, in one call: what is in the way for a moment ends it. */
+static int move_each(struct space *s, char *dst, char *src)
+{
+	static struct uffdio_movev_range ranges[AREA];
+	size_t i, n, done = 0;
+	int err;
+
+	for (i = 0; i < AREA; i++)
+		ranges[i] = (struct uffdio_movev_range) {
+			.dst = (uintptr_t)dst + i * PAGE, .src = (uintptr_t)src + i * PAGE,
+			.len = PAGE,
+		};
+	while (done < AREA) {
+		err = move_vector(s->uffd, ranges + done, AREA - done, 0, &n);
+		done += n;
+		if (err && (!n || ranges[--done].stop % 2))
+			return err;
+	}
+	return 0;
+}
+
+static const char *move_ranges_until_killed(struct will *will, enum page_kind_id kind)
+{
+	struct space s;
+
+	if (space_open(&s, AREA, 0) || make_kind(&s, kind, 0, AREA))
+		return "can't make such pages";
+	if (look(s.src, AREA, will->view) || space_register_source(&s))
+		return "can't look at the source, or not register it";
+	__atomic_store_n(&will->moving, true, __ATOMIC_RELEASE);
+	while (!move_each(&s, s.dst, s.src) && !move_each(&s, s.src, s.dst))
+		;
+	return "a range was not moved";
+}
+
 static const char *move_until_killed(struct will *will, enum page_kind_id kind)
 {
 	struct space s;
@@ -134,7 +175,7 @@ static bool has_died(pid_t pid)
 }
 
 static void live_and_die(struct __test_metadata *_metadata, struct will *will,
-			 enum page_kind_id kind, bool relocated)
+			 const FIXTURE_VARIANT(killed) *variant)
 {
 	int status = 0;
 	pid_t pid;
@@ -142,8 +183,7 @@ static void live_and_die(struct __test_metadata *_metadata, struct will *will,
 	memset(will, 0, sizeof(*will));
 	pid = fork();
 	if (!pid) {
-		will->trouble = relocated ? relocate_until_killed(will, kind) :
-					    move_until_killed(will, kind);
+		will->trouble = variant->live(will, variant->kind);
 		_exit(1);
 	}
 	ASSERT_LT(0, pid);
@@ -198,18 +238,19 @@ static bool none_killed(long long before)
 TEST_F_TIMEOUT(killed, leaves_nothing, PATIENCE)
 {
 	long long killed = engine_count("stop_killed"), tables, swap;
-	/* What is relocated is not half relocated, so no death ends it. */
-	const int most = variant->relocated ? DEATHS : 10 * DEATHS;
+	/* What is relocated is not half relocated, and a range of a page has no middle. */
+	const bool counted = variant->live == move_until_killed;
+	const int most = counted ? 10 * DEATHS : DEATHS;
 	int i;
 
-	live_and_die(_metadata, self->will, variant->kind, variant->relocated);
+	live_and_die(_metadata, self->will, variant);
 	tables = settled(page_tables, 0) + SLACK;
 	swap = settled(swap_in_use, 0) + SLOT_SLACK_KIB;
 	for (i = 0; i < DEATHS || (i < most && none_killed(killed)); i++)
-		live_and_die(_metadata, self->will, variant->kind, variant->relocated);
+		live_and_die(_metadata, self->will, variant);
 	EXPECT_GE(tables, settled(page_tables, tables));
 	EXPECT_GE(swap, settled(swap_in_use, swap));
-	if (!variant->relocated)
+	if (counted)
 		EXPECT_ENGINE(1, "stop_killed", killed);
 }
 
