@@ -65,7 +65,7 @@ static inline bool is_vma(const void *addr, size_t pages)
 
 /* The bytes are there, and are found by the reverse map. */
 static inline void expect_whole(struct __test_metadata *_metadata, char *addr, size_t pages,
-			 unsigned int id)
+				unsigned int id)
 {
 	EXPECT_STREQ("", pages_differ(addr, pages, id));
 	if (swap_missing())
