@@ -175,7 +175,8 @@ static bool has_died(pid_t pid)
 }
 
 static void live_and_die(struct __test_metadata *_metadata, struct will *will,
-			 const FIXTURE_VARIANT(killed) *variant)
+			 enum page_kind_id kind,
+			 const char *(*live)(struct will *will, enum page_kind_id kind))
 {
 	int status = 0;
 	pid_t pid;
@@ -183,7 +184,7 @@ static void live_and_die(struct __test_metadata *_metadata, struct will *will,
 	memset(will, 0, sizeof(*will));
 	pid = fork();
 	if (!pid) {
-		will->trouble = variant->live(will, variant->kind);
+		will->trouble = live(will, kind);
 		_exit(1);
 	}
 	ASSERT_LT(0, pid);
@@ -243,11 +244,11 @@ TEST_F_TIMEOUT(killed, leaves_nothing, PATIENCE)
 	const int most = counted ? 10 * DEATHS : DEATHS;
 	int i;
 
-	live_and_die(_metadata, self->will, variant);
+	live_and_die(_metadata, self->will, variant->kind, variant->live);
 	tables = settled(page_tables, 0) + SLACK;
 	swap = settled(swap_in_use, 0) + SLOT_SLACK_KIB;
 	for (i = 0; i < DEATHS || (i < most && none_killed(killed)); i++)
-		live_and_die(_metadata, self->will, variant);
+		live_and_die(_metadata, self->will, variant->kind, variant->live);
 	EXPECT_GE(tables, settled(page_tables, tables));
 	EXPECT_GE(swap, settled(swap_in_use, swap));
 	if (counted)

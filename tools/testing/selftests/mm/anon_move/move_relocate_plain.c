@@ -319,17 +319,17 @@ TEST_F_TIMEOUT(marks, A10_all_are_soft_dirty, PATIENCE)
 /* Of no flag of ours, and one that no kernel knows. */
 #define UNKNOWN	0x10
 
-/* The errno of a call with two ranges of pages of one length. */
+/* The negative errno of a call with two ranges of pages of one length. */
 static int expected(int flags)
 {
 	const int pages = MREMAP_ONLYPAGES | MREMAP_ONLYPAGES_HOLES;
 
 	if (flags & UNKNOWN)
-		return EINVAL;
+		return -EINVAL;
 	if (flags & pages)
 		return (flags | MREMAP_ONLYPAGES_HOLES) == (PLAIN | pages) &&
-		       flags & MREMAP_ONLYPAGES ? EEXIST : EINVAL;
-	return flags & ~MREMAP_MAYMOVE && !(flags & MREMAP_MAYMOVE) ? EINVAL : 0;
+		       flags & MREMAP_ONLYPAGES ? -EEXIST : -EINVAL;
+	return flags & ~MREMAP_MAYMOVE && !(flags & MREMAP_MAYMOVE) ? -EINVAL : 0;
 }
 
 /* What it then looks like at either end. */
@@ -371,7 +371,7 @@ TEST(X1_each_set_of_flags)
 		fill_pages(src, SOME, 1);
 		fill_pages(dst, SOME, 77);
 		at = (char *)syscall(__NR_mremap, src, SOME * PAGE, SOME * PAGE, flags, dst);
-		EXPECT_EQ(expected(flags), at == MAP_FAILED ? errno : 0)
+		EXPECT_EQ(expected(flags), at == MAP_FAILED ? -errno : 0)
 			TH_LOG("flags %#x", flags);
 		if (at != MAP_FAILED) {
 			expect_done(_metadata, flags, src, dst, at);

@@ -933,7 +933,8 @@ TEST_F_TIMEOUT(array, ends_within_a_range, PATIENCE)
 	for (off = 8; off < sizeof(struct uffdio_movev_range); off += 8) {
 		memcpy(end - off, &self->a.v.ranges[0], off);
 		for (count = 1; count <= 2; count++) {
-			EXPECT_EQ(EFAULT, move_vector(s->uffd, (void *)(end - off), count, 0, &done));
+			EXPECT_EQ(EFAULT, move_vector(s->uffd, (void *)(end - off), count, 0,
+						      &done));
 			EXPECT_EQ(0, done);
 		}
 	}
