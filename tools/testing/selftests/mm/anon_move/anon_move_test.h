@@ -37,6 +37,11 @@
 /* What it takes to write-protect pages, present ones and others. */
 #define FEATURES_WP	(UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_UNPOPULATED)
 
+/* Flags for relocate(): fail if it can't be, move without if it can't be, and just move. */
+#define MUST	(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_MUST_RELOCATE_ANON)
+#define MAY	(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_RELOCATE_ANON)
+#define PLAIN	(MREMAP_MAYMOVE | MREMAP_FIXED)
+
 /* anon_move_test.c: the areas, the calls and the patterns */
 
 /**
@@ -154,6 +159,7 @@ int smaps_of(const struct space *s, struct smaps *out);
 long count_lines(const char *path);
 long vma_count(void);
 long long read_number(const char *path, const char *key);
+long long counter_slack(void);
 int write_text(const char *path, const char *text);
 const char *config_missing(void);
 bool config_has(const char *line);

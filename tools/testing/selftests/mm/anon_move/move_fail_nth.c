@@ -442,11 +442,9 @@ FIXTURE_TEARDOWN(relocate_nth)
 /* Returns whether something was made to fail. */
 static bool relocate_failing(struct sweep *w, unsigned int nth, int *err)
 {
-	const int flags = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_MUST_RELOCATE_ANON;
-
 	if (!arm(w, nth))
 		return false;
-	*err = -relocate(w->dst, w->space.src, w->pages, flags);
+	*err = -relocate(w->dst, w->space.src, w->pages, MUST);
 	return has_failed(w);
 }
 

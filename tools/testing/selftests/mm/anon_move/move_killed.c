@@ -90,22 +90,30 @@ static int move_on(struct space *s, unsigned int round)
 /* A page shifted at times too, for which what is large is taken apart. */
 static int relocate_on(struct space *s, unsigned int round)
 {
-	const int flags = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_MUST_RELOCATE_ANON;
 	size_t shift = round % 2, pages = AREA - shift;
 	char *dst = s->dst + shift * PAGE;
 
-	return relocate(dst, s->src, pages, flags) || relocate(s->src, dst, pages, flags);
+	return relocate(dst, s->src, pages, MUST) || relocate(s->src, dst, pages, MUST);
+}
+
+/* What is wrong, or NULL. */
+static const char *prepare(struct will *will, struct space *s, enum page_kind_id kind)
+{
+	if (space_open(s, AREA, 0))
+		return "can't map and register both areas";
+	if (make_kind(s, kind, 0, AREA))
+		return "can't make such pages";
+	return look(s->src, AREA, will->view) ? "can't look at the source" : NULL;
 }
 
 static const char *relocate_until_killed(struct will *will, enum page_kind_id kind)
 {
 	unsigned int round;
 	struct space s;
+	const char *trouble = prepare(will, &s, kind);
 
-	if (space_open(&s, AREA, 0) || make_kind(&s, kind, 0, AREA))
-		return "can't make such pages";
-	if (look(s.src, AREA, will->view))
-		return "can't look at the source";
+	if (trouble)
+		return trouble;
 	__atomic_store_n(&will->moving, true, __ATOMIC_RELEASE);
 	for (round = 0; !relocate_on(&s, round); round++)
 		;
@@ -136,11 +144,12 @@ static int move_each(struct space *s, char *dst, char *src)
 static const char *move_ranges_until_killed(struct will *will, enum page_kind_id kind)
 {
 	struct space s;
+	const char *trouble = prepare(will, &s, kind);
 
-	if (space_open(&s, AREA, 0) || make_kind(&s, kind, 0, AREA))
-		return "can't make such pages";
-	if (look(s.src, AREA, will->view) || space_register_source(&s))
-		return "can't look at the source, or not register it";
+	if (trouble)
+		return trouble;
+	if (space_register_source(&s))
+		return "can't register the source";
 	__atomic_store_n(&will->moving, true, __ATOMIC_RELEASE);
 	while (!move_each(&s, s.dst, s.src) && !move_each(&s, s.src, s.dst))
 		;
@@ -151,14 +160,13 @@ static const char *move_until_killed(struct will *will, enum page_kind_id kind)
 {
 	struct space s;
 	struct rival sleeper = { .space = &s, .once = touch_last_once };
+	const char *trouble = prepare(will, &s, kind);
 	unsigned int round;
 
-	if (space_open(&s, AREA, 0))
-		return "can't map and register both areas";
-	if (make_kind(&s, kind, 0, AREA))
-		return "can't make such pages";
-	if (look(s.src, AREA, will->view) || space_register_source(&s))
-		return "can't look at the source, or not register it";
+	if (trouble)
+		return trouble;
+	if (space_register_source(&s))
+		return "can't register the source";
 	if (kind != KIND_SWAPPED && pthread_create(&sleeper.thread, NULL, run_rival, &sleeper))
 		return "can't create a thread";
 	__atomic_store_n(&will->moving, true, __ATOMIC_RELEASE);

@@ -258,10 +258,10 @@ FIXTURE_TEARDOWN(tiny_swap)
 		EXPECT_ENGINE(1, "calls", self->calls);
 }
 
-/* As good as a look from within gets: each CPU may hold back 32 pages, each time it is read. */
+/* As good as a look from within gets. */
 static void expect_counters_right(struct __test_metadata *_metadata, long long rss)
 {
-	long long slack = 2 * 32 * sysconf(_SC_NPROCESSORS_ONLN) * PAGE / 1024;
+	const long long slack = counter_slack();
 
 	EXPECT_GE(slack, read_number(STATUS, "VmSwap:"));
 	EXPECT_GE(slack, llabs(read_number(STATUS, "RssAnon:") - rss));

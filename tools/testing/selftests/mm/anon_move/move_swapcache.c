@@ -15,7 +15,6 @@
 
 #define AREA	(2 * PMD_PAGES)
 #define MADE	(4 * MTHP_PAGES)
-#define SURELY	(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_MUST_RELOCATE_ANON)
 
 /* A source, and the frames that its pages were in before they were paged out. */
 struct made {
@@ -267,7 +266,7 @@ static void relocate_and_check(struct __test_metadata *_metadata, const struct m
 	char *dst = m->space.dst + p->dst * PAGE, *src = m->space.src + p->src * PAGE;
 	const size_t end = p->src + p->pages;
 
-	ASSERT_EQ(0, relocate(dst, src, p->pages, SURELY));
+	ASSERT_EQ(0, relocate(dst, src, p->pages, MUST));
 	if (p->whole)
 		expect_same_folios(_metadata, m, p);
 	out_and_in(_metadata, dst, p->pages, p->src + 1);
@@ -305,12 +304,12 @@ TEST_F_TIMEOUT(relocated, V2_slots_of_a_child, PATIENCE)
 	child = share_with_child();
 	ASSERT_LT(0, child);
 	touch_pages(m->space.src, MADE);
-	EXPECT_EQ(-EFAULT, relocate(dst, src, p->pages, SURELY));
+	EXPECT_EQ(-EFAULT, relocate(dst, src, p->pages, MUST));
 	end_child(child);
 	/* What lies across an edge of the range is not looked at as a whole. */
 	if (!p->whole)
 		return;
-	ASSERT_EQ(0, relocate(dst, src, p->pages, SURELY));
+	ASSERT_EQ(0, relocate(dst, src, p->pages, MUST));
 	out_and_in(_metadata, dst, p->pages, p->src + 1);
 }
 
@@ -325,7 +324,7 @@ TEST_F_TIMEOUT(relocated, V2_mapped_by_a_child, PATIENCE)
 	begin_write(_metadata, m, p, true);
 	child = share_with_child();
 	ASSERT_LT(0, child);
-	EXPECT_EQ(-EFAULT, relocate(dst, src, p->pages, SURELY));
+	EXPECT_EQ(-EFAULT, relocate(dst, src, p->pages, MUST));
 	end_child(child);
 	out_and_in(_metadata, src, p->pages, p->src + 1);
 }
@@ -381,11 +380,11 @@ TEST_F_TIMEOUT(stable, D7_mapped_under_writeback, PATIENCE)
 	char *dst = s->dst + p->dst * PAGE, *src = s->src + p->src * PAGE;
 
 	begin_write(_metadata, &self->made, p, true);
-	ASSERT_EQ(p->whole ? 0 : -EFAULT, relocate(dst, src, p->pages, SURELY));
+	ASSERT_EQ(p->whole ? 0 : -EFAULT, relocate(dst, src, p->pages, MUST));
 	if (!p->whole) {
 		EXPECT_STREQ("", pages_differ(s->src, MADE, 1));
 		fill_pages(s->src, MADE, 1);
-		ASSERT_EQ(0, relocate(dst, src, p->pages, SURELY));
+		ASSERT_EQ(0, relocate(dst, src, p->pages, MUST));
 	}
 	out_and_in(_metadata, dst, p->pages, p->src + 1);
 }

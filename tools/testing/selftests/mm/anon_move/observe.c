@@ -399,6 +399,18 @@ long long read_number(const char *path, const char *key)
 }
 
 /**
+ * counter_slack() - how far apart may two looks at a process's count of pages be?
+ *
+ * Each CPU may hold back 32 pages, each time it is read.
+ *
+ * Return: KiB.
+ */
+long long counter_slack(void)
+{
+	return 2 * 32 * sysconf(_SC_NPROCESSORS_ONLN) * PAGE / 1024;
+}
+
+/**
  * write_text() - write a few bytes to a file of /proc or /sys
  * @path: the file
  * @text: the bytes
