@@ -14,6 +14,7 @@
 
 #define THP_DIR		"/sys/kernel/mm/transparent_hugepage"
 
+#define PAGES_OUT	(8 * PMD_PAGES)	/* that page_out() can watch */
 #define ROUNDS		100	/* of 10 ms at least, for what takes a while to happen */
 
 static int make_small(struct space *s, size_t first, size_t pages)
@@ -60,24 +61,44 @@ static void map_cached(char *addr, const unsigned char *in_core, size_t pages)
 			touch(addr + i * PAGE);
 }
 
+/*
+ * Reclaim splits a large folio that is mapped in more than one piece, and of its
+ * pages those of zeroes become the zero page, of which there is nothing to swap out.
+ */
+static bool is_out(__u64 seen, bool in_core)
+{
+	return seen & PM_ZERO || (!in_core && (seen & (PM_PRESENT | PM_SWAP)) == PM_SWAP);
+}
+
+static bool all_out(const char *addr, const unsigned char *in_core, size_t pages)
+{
+	__u64 view[PAGES_OUT];
+	size_t i = 0;
+
+	if (look(addr, pages, view))
+		return false;
+	while (i < pages && is_out(view[i], in_core[i]))
+		i++;
+	return i == pages;
+}
+
 /**
  * page_out() - swap pages out, and out of the swap cache too
  * @addr: first page
- * @pages: how many
+ * @pages: how many, at most %PAGES_OUT
  *
  * Return: 0 or -1.
  */
 int page_out(void *addr, size_t pages)
 {
-	unsigned char in_core[8 * PMD_PAGES];
+	unsigned char in_core[PAGES_OUT];
 	int round;
 
 	for (round = 0; round < ROUNDS; round++) {
 		if (madvise(addr, pages * PAGE, MADV_PAGEOUT) ||
 		    mincore(addr, pages * PAGE, in_core))
 			return -1;
-		if (all_pages(addr, pages, PM_PRESENT | PM_SWAP, PM_SWAP) &&
-		    !memchr(in_core, 1, pages))
+		if (all_out(addr, in_core, pages))
 			return 0;
 		map_cached(addr, in_core, pages);
 		empty_lru_batches();
