@@ -121,6 +121,19 @@ static inline struct folio *anon_move_cached_folio(swp_entry_t entry)
 	return IS_ERR(folio) ? NULL : folio;
 }
 
+/*
+ * Can there be entries of a large folio that a device has for its own? They have references
+ * but do not count as mappings, and are not to be told from others who have a reference.
+ * The folio is locked, and the caller has one.
+ */
+static inline bool anon_move_mapcount_lacks(const struct folio *folio)
+{
+	const int mapcount = folio_mapcount(folio);
+
+	return IS_ENABLED(CONFIG_DEVICE_PRIVATE) && !folio_test_swapcache(folio) &&
+	       mapcount < folio_nr_pages(folio) && folio_ref_count(folio) > mapcount + 1;
+}
+
 #ifndef VM_SEALED
 #define VM_SEALED	VM_NONE
 #endif

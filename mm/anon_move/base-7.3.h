@@ -82,6 +82,12 @@ static inline struct folio *anon_move_cached_folio(softleaf_t entry)
 	return swap_cache_get_folio(entry);
 }
 
+/* What a device has for its own counts as mapped. */
+static inline bool anon_move_mapcount_lacks(const struct folio *folio)
+{
+	return false;
+}
+
 #ifdef CONFIG_PER_VMA_LOCK
 /*
  * Under the mmap_lock nobody can be write-locking a VMA; what may fail is a

@@ -349,7 +349,7 @@ static enum anon_move_stop settle_folio(struct check *c, enum anon_move_stop sto
 		stop = ANON_MOVE_RACED;
 	} else if (stop == ANON_MOVE_SHARED) {
 		stop = settle_shared(c);
-	} else if (anon_move_all_inside(am)) {
+	} else if (anon_move_all_inside(am) && !anon_move_mapcount_lacks(folio)) {
 		set_whole(c, folio, false);
 		stop = ANON_MOVE_RACED;
 	} else {

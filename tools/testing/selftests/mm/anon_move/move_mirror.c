@@ -310,6 +310,49 @@ TEST_F_TIMEOUT(owned, O9_stays, PATIENCE)
 	EXPECT_STREQ("", pages_differ(s->dst, RUN, 1));
 }
 
+FIXTURE(owned_in_part)
+{
+	struct mirror mirror;
+};
+
+FIXTURE_SETUP(owned_in_part)
+{
+	const char *missing = mirror_missing();
+
+	missing = missing ? missing : relocate_missing();
+	missing = missing ? missing : kind_missing(KIND_MTHP);
+	if (missing)
+		SKIP(return, "%s", missing);
+	mirror_open(_metadata, &self->mirror);
+	ASSERT_EQ(0, make_kind(&self->mirror.space, KIND_MTHP, 0, RUN));
+}
+
+FIXTURE_TEARDOWN(owned_in_part)
+{
+	mirror_close(&self->mirror);
+}
+
+/*
+ * For a device Linux 6.12 takes all pages of a large folio from the CPU, and its mapcount
+ * knows nothing of those that nobody has touched since. They keep the folio where it is.
+ */
+TEST_F_TIMEOUT(owned_in_part, O9_entries_elsewhere_count, PATIENCE)
+{
+	const size_t half = MTHP_PAGES / 2;
+	const struct space *s = &self->mirror.space;
+	char *rest = s->src + half * PAGE, *dst = s->dst + half * PAGE;
+
+	ASSERT_EQ(0, device(&self->mirror, HMM_DMIRROR_EXCLUSIVE, s->src, 1));
+	ASSERT_STREQ("", pages_differ(rest, half, half + 1));
+	ASSERT_EQ(0, relocate(dst, rest, half, MAY));
+
+	EXPECT_STREQ("", pages_differ(s->src, half, 1));
+	EXPECT_EQ(0, page_out(s->src, half));
+	EXPECT_EQ(0, page_out(dst, half));
+	EXPECT_STREQ("", pages_differ(s->src, half, 1));
+	EXPECT_STREQ("", pages_differ(dst, half, half + 1));
+}
+
 FIXTURE(owned_huge)
 {
 	struct mirror mirror;
