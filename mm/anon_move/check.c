@@ -57,7 +57,7 @@ static enum anon_move_stop regain_mark(struct check *c, struct folio *folio)
 
 	if (!folio_test_lru(folio))
 		lru_add_drain();
-	if (folio_ref_count(folio) > 1 + folio_test_swapcache(folio)) {
+	if (folio_ref_count(folio) > 1 + folio_test_swapcache(folio) * folio_nr_pages(folio)) {
 		c->passing = folio_mapcount(folio) == 1;
 		return ANON_MOVE_SHARED;
 	}
