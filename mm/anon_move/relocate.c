@@ -189,7 +189,11 @@ int anon_move_check_remap(const struct anon_move_remap *remap)
 	return 0;
 }
 
-/* Merged with what is beside it and has this anon_vma, if it has one; or NULL. */
+/*
+ * Merged with what is beside it and has this anon_vma, if it has one; or NULL. What lacks but
+ * memory for that would merge with others than it should if it were offered once more, so
+ * nothing is @beside it.
+ */
 static struct vm_area_struct *merge_into(struct vm_area_struct *vma,
 					 const struct anon_move_remap *remap,
 					 struct anon_vma *anon_vma,
@@ -197,6 +201,7 @@ static struct vm_area_struct *merge_into(struct vm_area_struct *vma,
 {
 	VMA_ITERATOR(vmi, vma->vm_mm, remap->dst);
 	VMG_VMA_STATE(vmg, &vmi, NULL, vma, remap->dst, remap->dst + remap->new_len);
+	struct vm_area_struct *new;
 
 	anon_move_merge_as_new(&vmg, anon_vma);
 	find_vma_prev(vma->vm_mm, remap->dst, &vmg.prev);
@@ -208,7 +213,10 @@ static struct vm_area_struct *merge_into(struct vm_area_struct *vma,
 	}
 	beside[0] = vmg.prev;
 	beside[1] = vmg.next;
-	return vma_merge_new_range(&vmg);
+	new = vma_merge_new_range(&vmg);
+	if (vmg_nomem(&vmg))
+		memset(beside, 0, 2 * sizeof(*beside));
+	return new;
 }
 
 /* Has it anon_vmas of the process that has forked this one? */
