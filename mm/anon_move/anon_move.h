@@ -428,6 +428,7 @@ void anon_move_keep_vmas(const struct anon_move *am);
 /* ptes.c */
 enum anon_move_stop anon_move_check_entry(const struct anon_move *am, pte_t pte);
 enum anon_move_stop anon_move_check_pte(struct anon_move *am, const struct anon_move_batch *b);
+bool anon_move_dst_occupied(const struct anon_move_batch *b);
 enum anon_move_stop anon_move_ptes(struct anon_move *am, struct anon_move_batch *b);
 bool anon_move_lock_contended(const struct anon_move *am, spinlock_t *first, spinlock_t *second)
 	__releases(first);

@@ -141,20 +141,6 @@ static enum anon_move_stop move_whole(struct anon_move *am, struct anon_move_bat
 	return b->stop;
 }
 
-/* Is there something where the first page would go? Not for sure; the batch looks again. */
-static bool dst_occupied(const struct anon_move_batch *b)
-{
-	pte_t *pte = pte_offset_map(b->dst_pmd, b->dst);
-	bool occupied;
-
-	if (!pte)
-		return false;
-	anon_move_mapped();
-	occupied = !pte_none(ptep_get_lockless(pte));
-	pte_unmap(pte);
-	return occupied;
-}
-
 /**
  * anon_move_pmd() - move what a huge PMD maps, or split the PMD
  * @am: the move; @am->done grows by what was moved
@@ -178,7 +164,7 @@ enum anon_move_stop anon_move_pmd(struct anon_move *am, struct anon_move_batch *
 
 	stop = anon_move_check_pmd(am, b);
 	/* Nothing would move, so nothing is split for it (REGRESSIONS O17). */
-	if (!stop && dst_occupied(b))
+	if (!stop && anon_move_dst_occupied(b))
 		return ANON_MOVE_EXISTS;
 	if (!stop)
 		split_huge_pmd(am->src_vma, b->src_pmd, b->src);

@@ -291,6 +291,28 @@ enum anon_move_stop anon_move_check_pte(struct anon_move *am, const struct anon_
 }
 
 /**
+ * anon_move_dst_occupied() - is there something where the first page would go?
+ * @b: the batch: @b->dst and @b->dst_pmd, which was seen as a table
+ *
+ * Asked before something is made or split for it; the batch looks again.
+ *
+ * Context: both VMAs read-locked, no other lock.
+ * Return: true if it was occupied.
+ */
+bool anon_move_dst_occupied(const struct anon_move_batch *b)
+{
+	pte_t *pte = pte_offset_map(b->dst_pmd, b->dst);
+	bool occupied;
+
+	if (!pte)
+		return false;
+	anon_move_mapped();
+	occupied = !pte_none(ptep_get_lockless(pte));
+	pte_unmap(pte);
+	return occupied;
+}
+
+/**
  * anon_move_ptes() - move as many entries of one page table as go in one batch
  * @am: the move; @am->done grows by the bytes moved, @am->folio may be set
  * @b: the batch: addresses, PMDs and size filled in, both PMDs seen as tables

@@ -464,21 +464,44 @@ static bool settle(struct together *t)
 	return settled(t);
 }
 
+/* As far as can be seen, do all of its pages move? */
+static bool will_move(struct anon_move *am, const struct uffdio_movev_range *range,
+		      unsigned long done)
+{
+	struct anon_move_batch b __uninitialized;
+	pmd_t pmd;
+
+	for (; done < range->len; done += PAGE_SIZE) {
+		b.dst = range->dst + done;
+		b.src = range->src + done;
+		anon_move_find_pmds(am->req->mm, &b);
+		pmd = anon_move_pmd_or_none(b.dst_pmd);
+		if (!is_table(b.src_pmd) || anon_move_check_pte(am, &b) ||
+		    anon_move_leading_none(am->req->mm, b.src_pmd, b.src, PAGE_SIZE) ||
+		    (!pmd_none(pmd) && (anon_move_pmd_huge(pmd) || anon_move_dst_occupied(&b))))
+			return false;
+	}
+	return true;
+}
+
 /*
  * There is no table for the destination of a range; so let there be one for each that comes.
  * Nothing may be under way, as memory may take long to get, and others wait for what is.
+ * Behind what may not move the call perhaps ends, and a hole takes no table (O4, O18).
+ * Not inline, as the caller has much on its stack already.
  */
-static void make_tables(struct anon_move_vector *v)
+static noinline void make_tables(struct anon_move_vector *v)
 {
 	const struct uffdio_movev_range *range = v->range, *end = v->end;
 	unsigned long done = v->am.done;
 
-	for (; range < end && in_vmas(&v->am, range); range++, done = 0) {
+	for (; range < end && is_short(range->len) && in_vmas(&v->am, range); range++, done = 0) {
 		struct anon_move_batch b = { .dst = range->dst + done, .src = range->src + done };
 
+		if (!will_move(&v->am, range, done))
+			break;
 		anon_move_find_pmds(v->am.req->mm, &b);
-		if (is_table(b.src_pmd) && !is_table(b.dst_pmd) &&
-		    anon_move_make_dst_table(&v->am, &b, false))
+		if (!is_table(b.dst_pmd) && anon_move_make_dst_table(&v->am, &b, false))
 			break;
 	}
 }

@@ -313,6 +313,65 @@ TEST_F_TIMEOUT(vector, holes_are_passed_over_where_asked, PATIENCE)
 	EXPECT_STREQ("", pages_differ(self->v.space.dst + 4 * PAGE, 1, 5));
 }
 
+static long long table_kib(void)
+{
+	return read_number("/proc/self/status", "VmPTE:");
+}
+
+/* The source has a page in each table, but not the one that is asked for. */
+TEST_F_TIMEOUT(vector, O4_holes_take_no_page_tables, PATIENCE)
+{
+	long long before;
+	size_t i;
+
+	for (i = 0; i < TABLES; i++) {
+		ASSERT_EQ(0, make_kind(&self->v.space, KIND_SMALL, i * PMD_PAGES + 1, 1));
+		add(&self->v, i * PMD_PAGES, i * PMD_PAGES, 1);
+	}
+	before = table_kib();
+	ASSERT_EQ(0, go(&self->v, UFFDIO_MOVEV_MODE_ALLOW_SRC_HOLES));
+	EXPECT_LE(table_kib(), before + 3 * (long long)PAGE / 1024);
+	for (i = 0; i < TABLES; i++)
+		expect(_metadata, &self->v, i, 1, UFFDIO_MOVEV_DONE);
+}
+
+/* Each to a table that is not there yet, and the second one ends the call. */
+static void expect_one_table(struct __test_metadata *_metadata, struct vector *v, __u32 stop)
+{
+	long long before;
+	size_t i;
+
+	for (i = 0; i < TABLES; i++)
+		add(v, i * PMD_PAGES, i * PMD_PAGES, 1);
+	before = table_kib();
+	EXPECT_EQ(EAGAIN, go(v, 0));
+	/* One for the page that has moved, and at most two above it. */
+	EXPECT_LE(table_kib(), before + 3 * (long long)PAGE / 1024);
+	expect(_metadata, v, 0, 1, UFFDIO_MOVEV_DONE);
+	expect(_metadata, v, 1, 0, stop);
+}
+
+TEST_F_TIMEOUT(vector, O18_a_hole_leaves_no_page_tables, PATIENCE)
+{
+	size_t i;
+
+	for (i = 0; i < TABLES; i++)
+		if (i != 1)
+			ASSERT_EQ(0, make_kind(&self->v.space, KIND_SMALL, i * PMD_PAGES, 1));
+	expect_one_table(_metadata, &self->v, UFFDIO_MOVEV_HOLE);
+}
+
+TEST_F_TIMEOUT(vector, O18_what_is_there_leaves_no_page_tables, PATIENCE)
+{
+	struct space *s = &self->v.space;
+	size_t i;
+
+	for (i = 0; i < TABLES; i++)
+		ASSERT_EQ(0, make_kind(s, KIND_SMALL, i * PMD_PAGES, 2));
+	ASSERT_EQ(0, move_surely(s->uffd, s->dst + PMD, s->src + PMD + PAGE, PAGE).err);
+	expect_one_table(_metadata, &self->v, UFFDIO_MOVEV_EXISTS);
+}
+
 /* Drops the first page and writes to it again, while it may be under way. */
 struct dropper {
 	pthread_t thread;
