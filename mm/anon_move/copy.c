@@ -103,20 +103,11 @@ static void copy_entry(struct anon_move *am, struct anon_move_batch *b)
 		b->stop = replace(am, c);
 }
 
-/* A THP that may not move need not stay huge here: each of its pages is copied. */
-static enum anon_move_stop split_pmd(struct anon_move *am, struct anon_move_batch *b)
-{
-	enum anon_move_stop stop = anon_move_check_pmd(am, b);
-
-	if (!anon_move_copyable(stop))
-		return stop;
-	split_huge_pmd(am->src_vma, b->src_pmd, b->src);
-	return ANON_MOVE_DONE;
-}
-
 static enum anon_move_stop make_room(struct anon_move *am, struct copy *c)
 {
-	if (anon_move_pmd_huge(anon_move_pmd_or_none(c->b.dst_pmd)))
+	pmd_t pmd = anon_move_pmd_or_none(c->b.dst_pmd);
+
+	if (!pmd_none(pmd) && (anon_move_pmd_huge(pmd) || anon_move_dst_occupied(&c->b)))
 		return ANON_MOVE_EXISTS;
 	if (!c->folio)
 		c->folio = alloc(am);
@@ -127,18 +118,20 @@ static enum anon_move_stop make_room(struct anon_move *am, struct copy *c)
 static enum anon_move_stop copy_next(struct anon_move *am, struct copy *c)
 {
 	pmd_t pmd = anon_move_look(am, &c->b);
+	const bool huge = anon_move_pmd_huge(pmd);
 	enum anon_move_stop stop;
 
 	if (pmd_none(pmd))
 		return ANON_MOVE_DONE;
-	if (anon_move_pmd_huge(pmd)) {
-		stop = split_pmd(am, &c->b);
-		if (stop)
-			return stop;
-	}
+	stop = huge ? anon_move_check_pmd(am, &c->b) : ANON_MOVE_DONE;
+	if (huge && !anon_move_copyable(stop))
+		return stop;
 	stop = make_room(am, c);
 	if (stop)
 		return stop;
+	/* It need not stay huge here: each of its pages is copied. But for none it stays (O17). */
+	if (huge)
+		split_huge_pmd(am->src_vma, c->b.src_pmd, c->b.src);
 	c->b.size = PAGE_SIZE;
 	c->old = NULL;
 	anon_move_batch_begin(am, &c->b);

@@ -230,6 +230,28 @@ FIXTURE_TEARDOWN(copied)
 	space_close(&self->space);
 }
 
+TEST_F_TIMEOUT(copied, O17_occupied_is_not_split, PATIENCE)
+{
+	const char *missing = kind_missing(KIND_THP);
+	struct space *s = &self->space;
+	pid_t child;
+
+	if (missing)
+		SKIP(return, "%s", missing);
+	fill_pages(s->src + (AREA - 1) * PAGE, 1, 77);
+	ASSERT_EQ(0, move_surely(s->uffd, s->dst + SHIFT * PAGE, s->src + (AREA - 1) * PAGE,
+				 PAGE).err);
+	ASSERT_EQ(0, make_kind(s, KIND_THP, 0, PMD_PAGES));
+	child = share_with_child();
+	ASSERT_LT(0, child);
+	EXPECT_EQ(EAGAIN, go(s, &self->range, PMD_PAGES, UFFDIO_MOVEV_MODE_COPY));
+	EXPECT_EQ(UFFDIO_MOVEV_EXISTS, self->range.stop);
+	EXPECT_EQ(0, self->range.moved);
+	EXPECT_TRUE(all_pages(s->src, PMD_PAGES, PM_HUGE, PM_HUGE));
+	EXPECT_STREQ("", pages_differ(s->src, PMD_PAGES, 1));
+	end_child(child);
+}
+
 /* The others are the caller's alone again, and move. */
 TEST_F_TIMEOUT(copied, every_second_page, PATIENCE)
 {
