@@ -105,9 +105,7 @@ static void copy_entry(struct anon_move *am, struct anon_move_batch *b)
 
 static enum anon_move_stop make_room(struct anon_move *am, struct copy *c)
 {
-	pmd_t pmd = anon_move_pmd_or_none(c->b.dst_pmd);
-
-	if (!pmd_none(pmd) && (anon_move_pmd_huge(pmd) || anon_move_dst_occupied(&c->b)))
+	if (anon_move_dst_occupied(&c->b))
 		return ANON_MOVE_EXISTS;
 	if (!c->folio)
 		c->folio = alloc(am);
@@ -123,9 +121,11 @@ static enum anon_move_stop copy_next(struct anon_move *am, struct copy *c)
 
 	if (pmd_none(pmd))
 		return ANON_MOVE_DONE;
-	stop = huge ? anon_move_check_pmd(am, &c->b) : ANON_MOVE_DONE;
-	if (huge && !anon_move_copyable(stop))
-		return stop;
+	if (huge) {
+		stop = anon_move_check_pmd(am, &c->b);
+		if (!anon_move_copyable(stop))
+			return stop;
+	}
 	stop = make_room(am, c);
 	if (stop)
 		return stop;

@@ -292,7 +292,7 @@ enum anon_move_stop anon_move_check_pte(struct anon_move *am, const struct anon_
 
 /**
  * anon_move_dst_occupied() - is there something where the first page would go?
- * @b: the batch: @b->dst and @b->dst_pmd, which was seen as a table
+ * @b: the batch: @b->dst and @b->dst_pmd, NULL if there is none
  *
  * Asked before something is made or split for it; the batch looks again.
  *
@@ -301,9 +301,13 @@ enum anon_move_stop anon_move_check_pte(struct anon_move *am, const struct anon_
  */
 bool anon_move_dst_occupied(const struct anon_move_batch *b)
 {
-	pte_t *pte = pte_offset_map(b->dst_pmd, b->dst);
+	pmd_t pmd = anon_move_pmd_or_none(b->dst_pmd);
 	bool occupied;
+	pte_t *pte;
 
+	if (pmd_none(pmd) || anon_move_pmd_huge(pmd))
+		return !pmd_none(pmd);
+	pte = pte_offset_map(b->dst_pmd, b->dst);
 	if (!pte)
 		return false;
 	anon_move_mapped();

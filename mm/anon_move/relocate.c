@@ -190,9 +190,8 @@ int anon_move_check_remap(const struct anon_move_remap *remap)
 }
 
 /*
- * Merged with what is beside it and has this anon_vma, if it has one; or NULL. What lacks but
- * memory for that would merge with others than it should if it were offered once more, so
- * nothing is @beside it.
+ * Merged with what is beside it and has this anon_vma, if it has one; or NULL. Without memory
+ * for a merge @beside is empty, as to offer it again might merge it with both neighbours.
  */
 static struct vm_area_struct *merge_into(struct vm_area_struct *vma,
 					 const struct anon_move_remap *remap,

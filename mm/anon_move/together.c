@@ -469,16 +469,14 @@ static bool will_move(struct anon_move *am, const struct uffdio_movev_range *ran
 		      unsigned long done)
 {
 	struct anon_move_batch b __uninitialized;
-	pmd_t pmd;
 
 	for (; done < range->len; done += PAGE_SIZE) {
 		b.dst = range->dst + done;
 		b.src = range->src + done;
 		anon_move_find_pmds(am->req->mm, &b);
-		pmd = anon_move_pmd_or_none(b.dst_pmd);
 		if (!is_table(b.src_pmd) || anon_move_check_pte(am, &b) ||
 		    anon_move_leading_none(am->req->mm, b.src_pmd, b.src, PAGE_SIZE) ||
-		    (!pmd_none(pmd) && (anon_move_pmd_huge(pmd) || anon_move_dst_occupied(&b))))
+		    anon_move_dst_occupied(&b))
 			return false;
 	}
 	return true;
