@@ -159,6 +159,11 @@ int smaps_of(const struct space *s, struct smaps *out);
 long count_lines(const char *path);
 long vma_count(void);
 long long read_number(const char *path, const char *key);
+
+/* KiB: one table for a page that has moved, and at most two above it. */
+#define TABLES_OF_A_PAGE	(3 * (long long)PAGE / 1024)
+
+long long table_kib(void);
 long long counter_slack(void);
 int write_text(const char *path, const char *text);
 const char *config_missing(void);

@@ -254,13 +254,12 @@ TEST_F_TIMEOUT(ranges, O4_holes_take_no_page_tables, PATIENCE)
 		SKIP(return, "%s", base);
 	ASSERT_EQ(0, space_open(&large, pages, 0));
 	ASSERT_EQ(0, make_kind(&large, KIND_SMALL, pages - 1, 1));
-	before = read_number("/proc/self/status", "VmPTE:");
+	before = table_kib();
 	moved = move_pages_of(large.uffd, large.dst, large.src, pages * PAGE,
 			      UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES);
 	EXPECT_EQ(0, moved.err);
 	EXPECT_EQ((long long)(pages * PAGE), moved.bytes);
-	/* One table for the one page that moved, and at most two above it. */
-	EXPECT_LE(read_number("/proc/self/status", "VmPTE:"), before + 3 * (long long)PAGE / 1024);
+	EXPECT_LE(table_kib(), before + TABLES_OF_A_PAGE);
 	EXPECT_STREQ("", pages_differ(large.dst + (pages - 1) * PAGE, 1, pages));
 	space_close(&large);
 }
@@ -326,13 +325,13 @@ FIXTURE_TEARDOWN(tables)
 /* O18: 1,000 calls that move nothing would make 4 MiB of page tables. */
 TEST_F_TIMEOUT(tables, O18_are_not_left_by_calls_that_fail, PATIENCE)
 {
-	long long before = read_number("/proc/self/status", "VmPTE:");
+	long long before = table_kib();
 	size_t i, refused = 0;
 
 	for (i = 0; i < variant->calls; i++)
 		refused += move(&self->space, i * variant->distance + 1, 0, 1).err == variant->err;
 	EXPECT_EQ(variant->calls, refused);
-	EXPECT_LE(read_number("/proc/self/status", "VmPTE:"), before + 3 * (long long)PAGE / 1024);
+	EXPECT_LE(table_kib(), before + TABLES_OF_A_PAGE);
 }
 
 /* Two areas that share no page table, each in a gap of its own of 512 GiB or 256 TiB. */

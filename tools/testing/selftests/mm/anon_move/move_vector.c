@@ -313,11 +313,6 @@ TEST_F_TIMEOUT(vector, holes_are_passed_over_where_asked, PATIENCE)
 	EXPECT_STREQ("", pages_differ(self->v.space.dst + 4 * PAGE, 1, 5));
 }
 
-static long long table_kib(void)
-{
-	return read_number("/proc/self/status", "VmPTE:");
-}
-
 /* The source has a page in each table, but not the one that is asked for. */
 TEST_F_TIMEOUT(vector, O4_holes_take_no_page_tables, PATIENCE)
 {
@@ -330,7 +325,7 @@ TEST_F_TIMEOUT(vector, O4_holes_take_no_page_tables, PATIENCE)
 	}
 	before = table_kib();
 	ASSERT_EQ(0, go(&self->v, UFFDIO_MOVEV_MODE_ALLOW_SRC_HOLES));
-	EXPECT_LE(table_kib(), before + 3 * (long long)PAGE / 1024);
+	EXPECT_LE(table_kib(), before + TABLES_OF_A_PAGE);
 	for (i = 0; i < TABLES; i++)
 		expect(_metadata, &self->v, i, 1, UFFDIO_MOVEV_DONE);
 }
@@ -345,8 +340,7 @@ static void expect_one_table(struct __test_metadata *_metadata, struct vector *v
 		add(v, i * PMD_PAGES, i * PMD_PAGES, 1);
 	before = table_kib();
 	EXPECT_EQ(EAGAIN, go(v, 0));
-	/* One for the page that has moved, and at most two above it. */
-	EXPECT_LE(table_kib(), before + 3 * (long long)PAGE / 1024);
+	EXPECT_LE(table_kib(), before + TABLES_OF_A_PAGE);
 	expect(_metadata, v, 0, 1, UFFDIO_MOVEV_DONE);
 	expect(_metadata, v, 1, 0, stop);
 }

@@ -399,6 +399,16 @@ long long read_number(const char *path, const char *key)
 }
 
 /**
+ * table_kib() - what the page tables of this process take
+ *
+ * Return: KiB.
+ */
+long long table_kib(void)
+{
+	return read_number("/proc/self/status", "VmPTE:");
+}
+
+/**
  * counter_slack() - how far apart may two looks at a process's count of pages be?
  *
  * Each CPU may hold back 32 pages, each time it is read.
