@@ -75,9 +75,11 @@ static void init_request(struct anon_move_request *req, struct vm_area_struct *v
 /*
  * Waits until nobody faults in the VMA any more, so that what is found stays true. Pages
  * that KSM has merged are un-merged before mremap() moves them; so they are here, as
- * what becomes of them in between could not be foreseen.
+ * what becomes of them in between could not be foreseen. What passes before @call has
+ * unmapped anything is asked again, and told then.
  */
-static int check_pages(struct vm_area_struct *vma, const struct anon_move_remap *remap)
+static int check_pages(struct vm_area_struct *vma, const struct anon_move_remap *remap,
+		       const struct anon_move_remap *call)
 {
 	struct anon_move_request req;
 	struct anon_move am = { .req = &req, .src_vma = vma, .uffd = ANON_MOVE_AS_IS };
@@ -92,8 +94,10 @@ static int check_pages(struct vm_area_struct *vma, const struct anon_move_remap 
 	if (error)
 		return error;
 	stop = anon_move_check(&am);
-	anon_move_count_obstacle(stop);
-	trace_anon_move_relocate(&am, stop);
+	if (stop || !call) {
+		anon_move_count_obstacle(stop);
+		trace_anon_move_relocate(&am, stop);
+	}
 	return stop ? -EFAULT : 0;
 }
 
@@ -107,7 +111,7 @@ static int check_mapping(struct vm_area_struct *vma, const struct anon_move_rema
 	}
 	if (!vma->anon_vma || goes_home(vma, remap, call))
 		return 1;
-	return check_pages(vma, remap);
+	return check_pages(vma, remap, call);
 }
 
 static bool must(const struct anon_move_remap *remap)
@@ -121,6 +125,11 @@ static int check_second_mapping(unsigned long src)
 	struct vm_area_struct *vma = vma_lookup(current->mm, src);
 
 	return vma && !(vma->vm_flags & VM_MAYSHARE) ? -EINVAL : -EFAULT;
+}
+
+static bool overlaps(const struct anon_move_remap *remap)
+{
+	return remap->src < remap->dst + remap->new_len && remap->dst < remap->src + remap->old_len;
 }
 
 static bool any_sealed(unsigned long start, unsigned long end)
@@ -163,7 +172,7 @@ int anon_move_check_remap(const struct anon_move_remap *remap)
 
 	/* What is not valid mremap() refuses by itself, in 6.12 only later. */
 	if (!must(remap) || !(remap->flags & MREMAP_FIXED) || !PAGE_ALIGNED(remap->dst) ||
-	    !anon_move_range_valid(current->mm, remap->dst, remap->new_len))
+	    !anon_move_range_valid(current->mm, remap->dst, remap->new_len) || overlaps(remap))
 		return 0;
 	/* What is cut off in the end, too. */
 	if (any_sealed(remap->src, remap->src + (remap->old_len ?: 1)))

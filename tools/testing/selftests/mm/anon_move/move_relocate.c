@@ -553,6 +553,17 @@ TEST_F(merges, A6_all_are_asked_first)
 	end_child(child);
 }
 
+/* With a place to go to it is asked twice whether it can. */
+TEST_F(merges, is_counted_once)
+{
+	long long relocated = engine_count("relocate_done");
+
+	put(_metadata, AT(0), RW, 1);
+	ASSERT_EQ(0, relocate(AT(2), AT(0), SOME, MUST));
+	EXPECT_ENGINE(1, "relocate_done", relocated);
+	EXPECT_GE(relocated + 1, engine_count("relocate_done"));
+}
+
 FIXTURE(shared)
 {
 	struct space space;
@@ -596,6 +607,8 @@ TEST_F_TIMEOUT(shared, F1_D14_nothing_changes, PATIENCE)
 	pid_t child = share_with_child();
 
 	ASSERT_LT(0, child);
+	/* Onto itself it can't move anyway. */
+	EXPECT_EQ(-EINVAL, relocate(self->src + PAGE, self->src, PMD_PAGES - 1, MUST));
 	EXPECT_EQ(-EFAULT, relocate(self->dst, self->src, PMD_PAGES, MUST));
 	EXPECT_TRUE(is_vma(self->src, PMD_PAGES));
 	EXPECT_TRUE(is_vma(self->dst, PMD_PAGES));
