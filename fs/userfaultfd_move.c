@@ -183,10 +183,10 @@ int userfaultfd_move_on(struct userfaultfd_ctx *ctx, struct uffdio_move __user *
 	/* Not by what is there for the ioctl alone, and so is a part of it. */
 	if (copy_from_user(&move, uarg, offsetof(struct uffdio_move, move)))
 		return -EFAULT;
-	progress->again = progress->no_wait && move.len > USERFAULTFD_MOVE_INLINE;
-	if (progress->again)
-		return -EAGAIN;
-	moved = move_rest(ctx, &move, progress);
+	if (progress->no_wait && move.len > USERFAULTFD_MOVE_INLINE)
+		moved = -EAGAIN;
+	else
+		moved = move_rest(ctx, &move, progress);
 	if (progress->moved)
 		moved = progress->moved + max(moved, 0);
 	if (put_user(moved, &uarg->move))

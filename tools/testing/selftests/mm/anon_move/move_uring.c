@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <dirent.h>
 
@@ -334,6 +335,47 @@ TEST_F_TIMEOUT(uring, worker_waits_for_write_back, PATIENCE)
 	EXPECT_STREQ("", pages_differ(s->src + 3 * PAGE, 4 * MTHP_PAGES - 3, 4));
 	EXPECT_LT(waited, engine_count("stop_writeback"));
 	EXPECT_LT(0, workers());
+}
+
+/* As the one worker there may be is busy: nothing of it has moved, and that is what it tells. */
+TEST_F_TIMEOUT(uring, cancelled_before_a_worker_has_it, PATIENCE)
+{
+	struct space *s = &self->space;
+	struct uffdio_move busy = whole(s, 0, 0, 3);
+	struct uffdio_move waiting = whole(s, PMD_PAGES, PMD_PAGES, 2 * PMD_PAGES);
+	struct iovec iov = { s->src, 1 };
+	unsigned int i, one[2] = { 1, 1 };
+	struct io_uring_sqe *sqe;
+	struct io_uring_cqe *cqe;
+	int pipes[2], results[3];
+
+	if (kind_missing(KIND_MTHP))
+		SKIP(return, "%s", kind_missing(KIND_MTHP));
+	ASSERT_EQ(0, make_kind(s, KIND_MTHP, 0, MTHP_PAGES));
+	ASSERT_EQ(0, make_kind(s, KIND_SMALL, PMD_PAGES, 2 * PMD_PAGES));
+	ASSERT_EQ(0, pipe(pipes));
+	ASSERT_EQ(1, vmsplice(pipes[1], &iov, 1, 0));
+	ASSERT_EQ(0, io_uring_register_iowq_max_workers(&self->ring, one));
+	uring_prep(io_uring_get_sqe(&self->ring), s->uffd, UFFDIO_MOVE, &busy);
+	sqe = io_uring_get_sqe(&self->ring);
+	uring_prep(sqe, s->uffd, UFFDIO_MOVE, &waiting);
+	sqe->user_data = 1;
+	sqe = io_uring_get_sqe(&self->ring);
+	io_uring_prep_cancel64(sqe, 1, 0);
+	sqe->user_data = 2;
+	ASSERT_EQ(3, io_uring_submit_and_wait(&self->ring, 3));
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(0, io_uring_wait_cqe(&self->ring, &cqe));
+		results[cqe->user_data] = cqe->res;
+		io_uring_cqe_seen(&self->ring, cqe);
+	}
+	EXPECT_EQ(-EBUSY, results[0]);
+	EXPECT_EQ(0, results[2]);
+	EXPECT_EQ(-ECANCELED, results[1]);
+	EXPECT_EQ(-EAGAIN, waiting.move);
+	EXPECT_STREQ("", pages_differ(s->src + PMD, 2 * PMD_PAGES, PMD_PAGES + 1));
+	close(pipes[0]);
+	close(pipes[1]);
 }
 
 /* One in the chain that stops short of its end ends the chain. */
