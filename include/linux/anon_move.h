@@ -194,11 +194,12 @@ int userfaultfd_anon_uring(struct io_uring_cmd *cmd, unsigned int issue_flags);
 #define userfaultfd_anon_uring		NULL
 #endif
 
-/* Bits of features that no base has. */
+/* Bits of features that no base has. One is of UFFDIO_MOVE, which the base may serve. */
 #ifdef CONFIG_ANON_MOVE_UFFD
-#define ANON_MOVE_FEATURES	(UFFD_FEATURE_MOVEV | UFFD_FEATURE_ANON_MOVE | \
-				 UFFD_FEATURE_MOVEV_COPY | UFFD_FEATURE_MOVEV_ARM | \
-				 UFFD_FEATURE_MOVEV_SPAN | ANON_MOVE_URING_FEATURES)
+#define ANON_MOVE_FEATURES	((anon_move_chosen() ? UFFD_FEATURE_ANON_MOVE : 0) | \
+				 UFFD_FEATURE_MOVEV | UFFD_FEATURE_MOVEV_COPY | \
+				 UFFD_FEATURE_MOVEV_ARM | UFFD_FEATURE_MOVEV_SPAN | \
+				 ANON_MOVE_URING_FEATURES)
 
 int userfaultfd_anon_movev(struct userfaultfd_ctx *ctx, unsigned long arg);
 #else

@@ -514,6 +514,27 @@ TEST_F(area, features_tell_of_modes)
 	EXPECT_EQ(0, uffd_movev_takes(self->a.uffd, GO_ON | 1ULL << 63));
 }
 
+static bool choose_engine(const char *name)
+{
+	FILE *file = fopen("/sys/kernel/debug/anon_move/engine", "w");
+
+	return file && (fputs(name, file) >= 0) & !fclose(file);
+}
+
+/* Vectors are ours also where UFFDIO_MOVE is the base's. */
+TEST(a_feature_tells_whose_move_it_is)
+{
+	unsigned long long offered;
+
+	if (!choose_engine("base"))
+		SKIP(return, "no CONFIG_ANON_MOVE_COMPARE in this kernel");
+	offered = uffd_move_features();
+	ASSERT_TRUE(choose_engine("anon_move"));
+	EXPECT_EQ(UFFD_FEATURE_MOVEV | UFFD_FEATURE_MOVE, offered &
+		  (UFFD_FEATURE_MOVEV | UFFD_FEATURE_ANON_MOVE | UFFD_FEATURE_MOVE));
+	EXPECT_TRUE(uffd_move_features() & UFFD_FEATURE_ANON_MOVE);
+}
+
 TEST_F(area, a_kernel_without_vectors_is_told)
 {
 	unsigned long long offered = 1;
