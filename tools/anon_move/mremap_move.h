@@ -5,6 +5,7 @@
 #ifndef MREMAP_MOVE_H
 #define MREMAP_MOVE_H
 
+#include <errno.h>
 #include <stddef.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -64,9 +65,9 @@ static inline int mremap_can_move(void)
  * @flags: MREMAP_RELOCATE_ANON or MREMAP_MUST_RELOCATE_ANON
  *
  * Return: 0, or -1 with errno: with the second flag EFAULT, a page is shared, a part of a
- *	   pinned large folio would move, or the memory is of another kind or registered with a
- *	   userfaultfd, and nothing has changed; EINVAL also where there is no
- *	   such flag; all others are those of mremap().
+ *	   large folio would move that is pinned or can't be split, or the memory is of another
+ *	   kind or registered with a userfaultfd; no mapping has changed then and no page has
+ *	   moved. EINVAL also where there is no such flag; all others are those of mremap().
  */
 static inline int mremap_relocate(void *dst, void *src, size_t len, int flags)
 {
@@ -75,7 +76,7 @@ static inline int mremap_relocate(void *dst, void *src, size_t len, int flags)
 
 /**
  * mremap_can_relocate() - does the kernel know MREMAP_RELOCATE_ANON?
- * @page: of memory that the program has mapped; nothing happens to it
+ * @page: page aligned, of memory that the program has mapped; nothing happens to it
  *
  * Return: 1 or 0. errno may be changed.
  */
@@ -83,7 +84,9 @@ static inline int mremap_can_relocate(void *page)
 {
 	const long size = sysconf(_SC_PAGESIZE);
 
-	return syscall(SYS_mremap, page, size, size, 1 | MREMAP_RELOCATE_ANON, NULL) == (long)page;
+	/* Flags come before all else. */
+	return syscall(SYS_mremap, page, size, size, 1 | MREMAP_RELOCATE_ANON, NULL) != -1 ||
+	       errno != EINVAL;
 }
 
 #endif /* MREMAP_MOVE_H */
