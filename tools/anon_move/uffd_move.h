@@ -281,7 +281,8 @@ static inline size_t uffd_movev_rest(struct uffdio_movev_range *range, size_t sk
  * @stop: enum uffdio_movev_stop, also one that this header does not know yet
  *
  * Return: 1 if the same call later is worth it, 0 if the caller has to do something
- *	   first, or nothing stopped.
+ *	   first, or nothing stopped. UFFDIO_MOVEV_UNSPLIT may also stay, as long as a
+ *	   pipe has the page: copy it if it does.
  */
 static inline int uffd_movev_passes(uint32_t stop)
 {

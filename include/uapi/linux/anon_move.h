@@ -75,7 +75,7 @@ enum uffdio_movev_stop {
 	UFFDIO_MOVEV_SHARED		= 13,	/* with another process, or by KSM */
 	UFFDIO_MOVEV_PINNED		= 15,
 	UFFDIO_MOVEV_MARKER		= 17,	/* poison, a guard, or a frame that failed */
-	UFFDIO_MOVEV_UNSPLIT		= 18,	/* of a folio that is kept whole */
+	UFFDIO_MOVEV_UNSPLIT		= 18,	/* of a folio kept whole, by a pipe for ever */
 	UFFDIO_MOVEV_LOCKED		= 20,
 	UFFDIO_MOVEV_WRITEBACK		= 22,
 	UFFDIO_MOVEV_MIGRATING		= 24,
