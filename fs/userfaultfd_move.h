@@ -23,7 +23,7 @@
  * @copied: how many of them were copied
  * @result: of the ranges that were dealt with
  * @no_wait: in the submitter, so there must be no wait and no long work
- * @again: output: what is left is for a worker
+ * @again: false before the call; after it, whether what is left is for a worker
  */
 struct userfaultfd_move_progress {
 	u64 done;

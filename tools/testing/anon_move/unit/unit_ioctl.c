@@ -243,6 +243,7 @@ static int move_on(struct userfaultfd_ctx *ctx, struct uffdio_move *move,
 		   struct userfaultfd_move_progress *progress, bool no_wait)
 {
 	progress->no_wait = no_wait;
+	progress->again = false;
 	return userfaultfd_move_on(ctx, move, progress);
 }
 
