@@ -5,6 +5,7 @@
  */
 #include <fcntl.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 
 #define WORDS		(PAGE / sizeof(__u64))
 #define RECLAIM_MAX	(PMD_PAGES + 64)	/* pages, more would take too long */
+#define SPLIT_FILE	"/sys/kernel/debug/split_huge_pages"
 
 /* What is in a page, as far as page tables tell; a byte each, as most of a GiB is empty. */
 #define SEEN_PRESENT	1
@@ -342,6 +344,22 @@ static size_t present_from(const unsigned char *view, size_t i, size_t end)
 	return i - first;
 }
 
+/*
+ * A large folio that three processes had at once may count as shared for as long as one of
+ * them has it (CONFIG_MM_ID), and MADV_PAGEOUT passes over it where VMAs divide it. Who splits
+ * it has to find all its entries by the reverse map as well.
+ */
+static int reclaim(char *addr, size_t pages)
+{
+	char range[64];
+
+	if (!page_out(addr, pages))
+		return 0;
+	snprintf(range, sizeof(range), "%d,0x%lx,0x%lx", getpid(), (unsigned long)addr,
+		 (unsigned long)addr + pages * PAGE);
+	return write_text(SPLIT_FILE, range) ? -1 : page_out(addr, pages);
+}
+
 /**
  * check_reclaim() - let reclaim find all pages, by their reverse map
  * @a: the arena, with nobody at work in it
@@ -359,7 +377,7 @@ void check_reclaim(struct arena *a)
 	for (area = 0; area < AREAS; area++) {
 		for (i = 0; i < a->plan.area; i += run + 1) {
 			run = present_from(a->views[area], i, a->plan.area);
-			if (run && page_out(a->area[area] + i * PAGE, run))
+			if (run && reclaim(a->area[area] + i * PAGE, run))
 				trouble(a, "reclaim misses one of %zu pages from %zu of the %s",
 					run, i, area_names[area]);
 		}
