@@ -154,7 +154,13 @@ static bool wants_huge(const struct plan *p)
 	return page_kinds[p->base].unit == PMD_PAGES || p->rivals & BIT(RIVAL_COLLAPSE);
 }
 
-static bool wants_fork(const struct plan *p)
+/**
+ * wants_fork() - does fork() give the areas to children?
+ * @p: the plan of the round
+ *
+ * Return: whether it does, also where another lane forks.
+ */
+bool wants_fork(const struct plan *p)
 {
 	return p->kind == STRESS_FORK_SHARED || p->rivals & BIT(RIVAL_FORK);
 }

@@ -349,12 +349,13 @@ static size_t present_from(const unsigned char *view, size_t i, size_t end)
  * them has it (CONFIG_MM_ID), and MADV_PAGEOUT passes over it where VMAs divide it. Who splits
  * it has to find all its entries by the reverse map as well.
  */
-static int reclaim(char *addr, size_t pages)
+static int reclaim(const struct arena *a, char *addr, size_t pages)
 {
+	int missed = page_out(addr, pages);
 	char range[64];
 
-	if (!page_out(addr, pages))
-		return 0;
+	if (!missed || !wants_fork(&a->plan))
+		return missed;
 	snprintf(range, sizeof(range), "%d,0x%lx,0x%lx", getpid(), (unsigned long)addr,
 		 (unsigned long)addr + pages * PAGE);
 	return write_text(SPLIT_FILE, range) ? -1 : page_out(addr, pages);
@@ -377,7 +378,7 @@ void check_reclaim(struct arena *a)
 	for (area = 0; area < AREAS; area++) {
 		for (i = 0; i < a->plan.area; i += run + 1) {
 			run = present_from(a->views[area], i, a->plan.area);
-			if (run && reclaim(a->area[area] + i * PAGE, run))
+			if (run && reclaim(a, a->area[area] + i * PAGE, run))
 				trouble(a, "reclaim misses one of %zu pages from %zu of the %s",
 					run, i, area_names[area]);
 		}

@@ -175,6 +175,7 @@ size_t draw_column(const struct plan *p, __u64 *random);
 bool in_range(const struct plan *p, size_t column);
 
 /* arena.c: where a round happens */
+bool wants_fork(const struct plan *p);
 struct arena *arena_new(unsigned int lane);
 int map_at(char *addr, size_t len);
 int arena_open(struct arena *a);
